@@ -1,0 +1,75 @@
+"""What the hub asks of an endpoint, and what an endpoint may ask of the hub.
+
+Rules:
+1. ``split``, ``room`` and ``deliver`` never block and never raise anything but what is said here. ``split`` is pure and
+   answers the same for the same message: after a crash the hub splits again and goes on with the part that was next.
+2. The hub never gives more parts than ``room`` answered. An endpoint that is not connected has no room.
+3. For every part given, the endpoint reports exactly one outcome through ``Road.report``, in batches.
+   When its session dies, parts on the wire are reported IN_DOUBT and parts never written UNSENT.
+4. When room appears (bound again, window freed, throttle ended) the endpoint calls ``Road.wake``. After reporting
+   outcomes it need not: reporting wakes.
+5. A batch is the unit: ``deliver`` takes a list and ends in one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hub.model import Arrival, Message, Outcome, Part, Verdict
+
+
+class Endpoint(Protocol):
+    """Anything that messages come from and go to: a link, an account, a call centre's desk.
+
+    Attributes:
+        name: ``"link:acme"``, ``"account:agg1"``, ``"desk:helpline"``; unique, stable over restarts.
+        gap_us: least time between two parts of one lane (H30).
+        validity_us: how long a message is tried when its sender did not say.
+        max_attempts: temporary refusals after which a message becomes a dead letter.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def gap_us(self) -> int: ...
+    @property
+    def validity_us(self) -> int: ...
+    @property
+    def max_attempts(self) -> int: ...
+
+    def split(self, message: Message) -> Sequence[Any]:
+        """Cut a message into what this endpoint carries. Pure.
+
+        Returns: the payload of each part, in order, at least one.
+        Raises: Unsplittable.
+        """
+        ...
+
+    def room(self) -> int:
+        """How many parts may be given now, 0 or more."""
+        ...
+
+    def deliver(self, parts: Sequence[Part]) -> None:
+        """Start delivery. Never more than ``room()`` parts."""
+        ...
+
+
+class Road(Protocol):
+    """The hub as an endpoint sees it."""
+
+    async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """Take a batch in. When it returns, what was accepted is on disk.
+
+        Returns: one verdict for each arrival, in order.
+        Cancellation: the batch may or may not have been written; do not acknowledge it.
+        """
+        ...
+
+    async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
+        """Report what became of parts. When it returns, the outcomes are on disk."""
+        ...
+
+    def wake(self, endpoint: str) -> None:
+        """Say that the endpoint has room."""
+        ...
