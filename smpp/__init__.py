@@ -1,0 +1,38 @@
+"""SMPP 3.4, with what 5.0 adds: a library that knows nothing of the hub.
+
+Pure: ``pdu`` (the values), ``layout`` and ``codec`` (their octets), ``tlv`` (optional parameters), ``timeformat``,
+``constants``, ``errors``.
+"""
+
+from smpp.codec import decode, encode, message_body, split_frames
+from smpp.constants import CommandId, CommandStatus, status_name
+from smpp.errors import (
+    BadFrame,
+    BadTime,
+    BadTLV,
+    EncodeError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SmppError,
+    UnparsablePDU,
+)
+from smpp.pdu import PDU
+
+__all__ = [
+    "BadFrame",
+    "BadTLV",
+    "BadTime",
+    "CommandId",
+    "CommandStatus",
+    "EncodeError",
+    "LocalProtocolError",
+    "PDU",
+    "RemoteProtocolError",
+    "SmppError",
+    "UnparsablePDU",
+    "decode",
+    "encode",
+    "message_body",
+    "split_frames",
+    "status_name",
+]
