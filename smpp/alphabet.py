@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from smpp.alphabet_tables import ESCAPE, LOCKING_SHIFT, SINGLE_SHIFT
+from smpp.errors import SmppError
 
 REPLACEMENT = "\ufffd"
 
@@ -40,7 +41,7 @@ _ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class UnencodableText(ValueError):
+class UnencodableText(SmppError):
     """A text holds a character that none of the alphabets allowed can carry.
 
     Attributes:
@@ -345,16 +346,22 @@ def encode_smallest(text: str, allowed: Sequence[Alphabet], default: Alphabet) -
     if default in allowed:
         octets = default.try_encode(text)
         if octets is not None:
-            if default.unit_bits == 7 and len(octets) == len(text):
+            if default.unit_bits == 7 and len(octets) == len(text) and not default.shift_elements:
                 return default, octets  # nothing is smaller than seven bits a character
-            best, fewest = (default, octets), len(octets) * min(default.unit_bits, 8)
+            best, fewest = (default, octets), _bits(default, octets)
     for alphabet in allowed:
         if alphabet is default or (best is not None and alphabet.unit_bits * len(text) >= fewest):
             continue
         octets = alphabet.try_encode(text)
-        if octets is not None and (best is None or len(octets) * min(alphabet.unit_bits, 8) < fewest):
-            best, fewest = (alphabet, octets), len(octets) * min(alphabet.unit_bits, 8)
+        if octets is not None and (best is None or _bits(alphabet, octets) < fewest):
+            best, fewest = (alphabet, octets), _bits(alphabet, octets)
     return best
+
+
+def _bits(alphabet: Alphabet, octets: bytes) -> int:
+    """The bits that an encoded text takes on the air, with the header that its tables need."""
+    header_octets = 1 + len(alphabet.shift_elements) if alphabet.shift_elements else 0
+    return len(octets) // alphabet.unit_octets * alphabet.unit_bits + 8 * header_octets
 
 
 def choose(text: str, allowed: Sequence[Alphabet], default: Alphabet) -> Alphabet:
