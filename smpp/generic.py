@@ -61,7 +61,7 @@ def encode_header(body_octets: int, command_id: int, command_status: int, sequen
 
 def encode_tlvs(tlvs: TLVs) -> bytes:
     """The octets of optional parameters. Raises: EncodeError."""
-    out = []
+    out: list[bytes] = []
     for tag, value in tlvs:
         try:
             out += (_TLV_HEADER.pack(tag, len(value)), value)
