@@ -14,6 +14,7 @@ from typing import Final
 from smpp.constants import DEFAULT_MAX_COMMAND_LENGTH, HEADER_OCTETS
 from smpp.errors import BadFrame
 from smpp.generic import decode_generic, encode_generic
+from smpp.hotpath import DECODERS, ENCODERS
 from smpp.pdu import PDU
 
 _MESSAGE_PAYLOAD: Final = 0x0424
@@ -40,6 +41,11 @@ def encode(pdu: PDU, sequence_number: int | None = None) -> bytes:
     Raises:
         EncodeError: a value is longer or larger than the standard allows.
     """
+    hot = ENCODERS.get(type(pdu))
+    if hot is not None:
+        octets = hot(pdu, sequence_number)
+        if octets is not None:
+            return octets
     return encode_generic(pdu, sequence_number)
 
 
@@ -53,7 +59,13 @@ def decode(frame: bytes | bytearray | memoryview, faults: list[str] | None = Non
     Raises:
         UnparsablePDU: and nothing else.
     """
-    return decode_generic(frame if type(frame) is bytes else bytes(frame), faults)
+    octets = frame if type(frame) is bytes else bytes(frame)
+    hot = DECODERS.get(octets[4:8])
+    if hot is not None:
+        pdu = hot(octets)
+        if pdu is not None:
+            return pdu
+    return decode_generic(octets, faults)
 
 
 def split_frames(

@@ -1,7 +1,7 @@
 """The codec that interprets the table of fields: every PDU, every odd case.
 
-``smpp.codec`` answers the common case of the common PDUs itself and falls back to this one, whose word is final: a
-property test holds the two equal.
+``smpp.hotpath`` does the clean cases of the frequent PDUs; for all else this one's word is final, and a property test
+holds the two equal.
 
 Reading is lenient where real peers are sloppy. What was forgiven is told by words in ``faults``:
 
@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from smpp.constants import HEADER_OCTETS, RESPONSE_BIT, CommandStatus
 from smpp.errors import EncodeError, UnparsablePDU
-from smpp.layout import LAYOUTS, CString, Field, Malformed
+from smpp.layout import BODYLESS_ERRORS, LAYOUTS, CString, Field, Malformed
 from smpp.pdu import PDU, PDU_CLASSES, TLVs
 
 _HEADER: Final = struct.Struct(">IIII")
@@ -40,10 +40,14 @@ _MESSAGE_PAYLOAD: Final = 0x0424
 
 def encode_generic(pdu: PDU, sequence_number: int | None = None) -> bytes:
     """Write any PDU. See ``smpp.codec.encode``."""
-    out = [field.write(getattr(pdu, field.name)) for field in LAYOUTS[type(pdu)]]
+    fields = LAYOUTS.get(type(pdu))
+    if fields is None:
+        raise EncodeError("command_id", f"a {type(pdu).__name__} is no PDU of the table")
+    body = b"".join(field.write(getattr(pdu, field.name)) for field in fields)
     if pdu.tlvs:
-        out.append(encode_tlvs(pdu.tlvs))
-    body = b"".join(out)
+        body += encode_tlvs(pdu.tlvs)
+    elif pdu.command_status and body == b"\0" and type(pdu) in BODYLESS_ERRORS:
+        body = b""
     number = pdu.sequence_number if sequence_number is None else sequence_number
     return encode_header(len(body), pdu.command_id, pdu.command_status, number) + body
 

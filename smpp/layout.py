@@ -15,6 +15,7 @@ Source: SMPP 3.4 §3.1 (types), §4 (sizes).
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -110,8 +111,8 @@ class Integer(msgspec.Struct, frozen=True):
     def write(self, value: Any) -> bytes:
         """The octets of a value."""
         try:
-            return int(value).to_bytes(self.size, "big")
-        except (OverflowError, TypeError, ValueError):
+            return index(value).to_bytes(self.size, "big")
+        except (OverflowError, TypeError):
             raise EncodeError(self.name, f"{value!r} is not within 0…{(1 << 8 * self.size) - 1}") from None
 
     def read(self, frame: bytes, position: int, faults: list[str]) -> tuple[int, int]:
@@ -336,3 +337,8 @@ LAYOUTS: Final[dict[type[PDU], tuple[Field, ...]]] = {
     pdu.CancelBroadcastSmResp: (),
 }
 """The mandatory fields of every PDU, in the order of the wire, which is also that of the class."""
+
+BODYLESS_ERRORS: Final[frozenset[type[PDU]]] = frozenset(
+    (pdu.BindReceiverResp, pdu.BindTransmitterResp, pdu.BindTransceiverResp, pdu.SubmitSmResp)
+)
+"""Responses whose body "is not returned if the command_status field contains a non-zero value" (§4.1.2, §4.4.2)."""
