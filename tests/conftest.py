@@ -169,6 +169,12 @@ def is_ours(inode: str) -> bool:
     return False
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--scale", type=int, default=1, help="how many times as long the tests that ask for `scale` are (1: make test)"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     name, _, value = SESSION_MARK.partition("=")
     # Workers of xdist are started by the session that has the mark already; one mark for each process is enough.
@@ -188,6 +194,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 # --- Fixtures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def scale(pytestconfig: pytest.Config) -> int:
+    """By how much a test may multiply its rounds: 1 in ``make test``, more in the long forms."""
+    return int(pytestconfig.getoption("scale"))
 
 
 @pytest.fixture(scope="session")
