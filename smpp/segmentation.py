@@ -41,6 +41,7 @@ from smpp.alphabet import (
 )
 from smpp.constants import EsmClass
 from smpp.errors import SmppError
+from smpp.tlv import Tag
 
 MAX_OCTETS: Final = 140
 """The octets of a short message on the radio interface (3GPP TS 23.040 §9.2.3.16)."""
@@ -54,10 +55,10 @@ MAX_SHORT_MESSAGE: Final = 254
 MAX_PAYLOAD: Final = 0xFFFF
 """The octets of a TLV's value."""
 
-SAR_MSG_REF_NUM: Final = 0x020C  # SMPP 3.4 §5.3.2
-SAR_TOTAL_SEGMENTS: Final = 0x020E
-SAR_SEGMENT_SEQNUM: Final = 0x020F
-MESSAGE_PAYLOAD: Final = 0x0424
+_SAR_MSG_REF_NUM: Final = int(Tag.SAR_MSG_REF_NUM)
+_SAR_TOTAL_SEGMENTS: Final = int(Tag.SAR_TOTAL_SEGMENTS)
+_SAR_SEGMENT_SEQNUM: Final = int(Tag.SAR_SEGMENT_SEQNUM)
+_MESSAGE_PAYLOAD: Final = int(Tag.MESSAGE_PAYLOAD)
 
 _UDHI: Final = int(EsmClass.UDHI)
 _ZWJ: Final = "\u200d"
@@ -261,7 +262,7 @@ class _Cutter:
         parts = -(-units // capacity(alphabet, 6 + len(alphabet.shift_elements), self.max_octets))
         if parts > min(self.max_parts, MAX_PARTS) or len(whole.short_message) > MAX_PAYLOAD:
             raise TooManyParts(parts, min(self.max_parts, MAX_PARTS))
-        tlvs = ((MESSAGE_PAYLOAD, whole.short_message),)
+        tlvs = ((_MESSAGE_PAYLOAD, whole.short_message),)
         return Segment(whole.data_coding, b"", whole.characters, whole.esm_class, tlvs)
 
     def blocks(self, allowed: Sequence[Alphabet]) -> Segments:
@@ -360,7 +361,7 @@ class _Cutter:
 def _sar(reference: int, total: int, number: int) -> tuple[tuple[int, bytes], ...]:
     """The three TLVs of SMPP 3.4 §5.3.2.22-24."""
     return (
-        (SAR_MSG_REF_NUM, (reference & 0xFFFF).to_bytes(2, "big")),
-        (SAR_TOTAL_SEGMENTS, bytes((total,))),
-        (SAR_SEGMENT_SEQNUM, bytes((number,))),
+        (_SAR_MSG_REF_NUM, (reference & 0xFFFF).to_bytes(2, "big")),
+        (_SAR_TOTAL_SEGMENTS, bytes((total,))),
+        (_SAR_SEGMENT_SEQNUM, bytes((number,))),
     )
