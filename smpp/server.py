@@ -1,0 +1,383 @@
+"""The SMSC's side: a port on which ESMEs bind.
+
+For each connection: take it or turn it away (bounds on all and on the unbound ones), TLS if there is a context, wait
+for a bind no longer than ``session_init_s``, ask ``authenticate`` who it is, check the account's networks and number of
+binds, answer, and run the handler beside the session until either ends.
+
+**What a stranger can cost.** A connection that has not bound holds a task, a socket and at most one PDU; there are at
+most ``max_unbound`` of them, for at most ``session_init_s`` each. Credentials longer than the standard's fields are
+refused before anybody hashes them. HTTP, TLS on a plain port and other noise is closed without a word, with one line in
+the log that names it.
+
+**What an account can cost another**: nothing. A handler that fails takes its own session with it, is logged, and the
+port stays open.
+
+Authentication knows nothing of how passwords are kept: hashing belongs into ``authenticate``, in a thread if it is
+slow. The time it takes counts as the peer's: it is cut off with ``session_init_s``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+
+from smpp.connection import Connection
+from smpp.constants import CommandStatus, status_name
+from smpp.events import DEFAULT_SETTINGS, Bind, Settings
+from smpp.observer import NOBODY, Observer
+from smpp.session import DEFAULT_OPTIONS, Options, Session, SessionEnded
+from smpp.states import BOUND_AS, Role, State
+
+# SMPP 3.4 §5.2.1 and §5.2.2, less the NUL.
+MAX_SYSTEM_ID_OCTETS: Final = 15
+MAX_PASSWORD_OCTETS: Final = 8
+
+LOGGED_SYSTEM_ID: Final = 32
+"""How much of a name that a stranger has given goes into a log line."""
+
+_log = structlog.get_logger("smpp.server")
+
+
+class BindRequest(msgspec.Struct, frozen=True):
+    """Who wants in. It prints without its password.
+
+    Attributes:
+        system_id, password, system_type: as given.
+        state: what it wants to be: BOUND_TX, BOUND_RX or BOUND_TRX.
+        peer: the IP address, or empty when the stream has none.
+        interface_version: e.g. 0x34.
+    """
+
+    system_id: str
+    password: str
+    system_type: str
+    state: State
+    peer: str
+    interface_version: int
+
+    def __repr__(self) -> str:
+        return f"BindRequest(system_id={self.system_id!r}, state={self.state.name}, peer={self.peer!r})"
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody who was let in may have.
+
+    Attributes:
+        account: its name in logs, metrics and counts of binds.
+        subject: whatever ``authenticate`` wants the handler to know.
+        system_id: what the bind response calls us.
+        networks: where it may come from, as ``"10.0.0.0/8"``, ``"2001:db8::1"``; empty for anywhere.
+        max_binds: how many sessions at once, 0 for no bound.
+        settings: window and timers of the session.
+        options: inbox and bounds of the session.
+    """
+
+    account: str
+    subject: Any = None
+    system_id: str = "smshub"
+    networks: tuple[str, ...] = ()
+    max_binds: int = 0
+    settings: Settings = DEFAULT_SETTINGS
+    options: Options = DEFAULT_OPTIONS
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of one port.
+
+    Attributes:
+        max_connections: at once, bound or not.
+        max_unbound: at once, of those that have not bound yet.
+        session_init_s: from the connection to the bind's answer, TLS and authentication included.
+        max_password_octets: the standard's 8, unless accounts have longer ones.
+        grace_s: at shutdown, how long sessions may take to end in peace.
+    """
+
+    max_connections: int = 2000
+    max_unbound: int = 200
+    session_init_s: float = 10.0
+    max_password_octets: int = MAX_PASSWORD_OCTETS
+    grace_s: float = 10.0
+
+
+Authenticate = Callable[[BindRequest], Awaitable["Grant | int"]]
+"""Says who it is: a Grant, or the command_status to refuse with."""
+
+Handler = Callable[[Session, Grant], Awaitable[None]]
+"""Works on a bound session. When it returns, the session is unbound. SessionEnded may pass out of it."""
+
+
+def address_allowed(address: str, networks: Sequence[str]) -> bool:
+    """Whether an address is in one of the networks; anywhere when there is none.
+
+    An IPv4 address that arrived at an IPv6 socket (``::ffff:192.0.2.1``) counts as IPv4.
+    Raises: ValueError: a network is none.
+    """
+    if not networks:
+        return True
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def check_credentials(bind: Bind, max_password_octets: int = MAX_PASSWORD_OCTETS) -> int:
+    """The status that over-long credentials are refused with, or ESME_ROK."""
+    if len(bind.system_id) > MAX_SYSTEM_ID_OCTETS:
+        return CommandStatus.ESME_RINVSYSID
+    if len(bind.password) > max_password_octets:
+        return CommandStatus.ESME_RINVPASWD
+    return CommandStatus.ESME_ROK
+
+
+def peer_address(stream: trio.abc.Stream) -> str:
+    """The IP address at the other end, or empty."""
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        name = stream.socket.getpeername()
+    except OSError:  # already gone
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+class Server:
+    """One port's sessions. ``serve`` is the way in; this is for who accepts by other means, a test for one.
+
+    Args:
+        handler, authenticate: see their types.
+        limits: see ``Limits``.
+        ssl_context: of a TLS port, or None.
+        observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``handler_failed``.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        authenticate: Authenticate,
+        *,
+        limits: Limits | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        observer: Observer = NOBODY,
+    ) -> None:
+        self._handler = handler
+        self._authenticate = authenticate
+        self._limits = limits or Limits()
+        self._ssl_context = ssl_context
+        self._observer = observer
+        self._connections = 0
+        self._unbound = 0
+        self._binds: Counter[str] = Counter()
+        self._sessions: set[Session] = set()
+        self._closing = False
+
+    @property
+    def binds(self) -> dict[str, int]:
+        """Account → bound sessions."""
+        return {account: count for account, count in self._binds.items() if count}
+
+    @property
+    def connections(self) -> int:
+        """Connections, bound or not."""
+        return self._connections
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection to its end. Raises nothing but a cancellation."""
+        peer = peer_address(stream)
+        limits = self._limits
+        full = self._connections >= limits.max_connections or self._unbound >= limits.max_unbound
+        if full or self._closing:
+            self._observer.count("turned_away")
+            _log.warning("smpp connection turned away", peer=peer, connections=self._connections, unbound=self._unbound)
+            await trio.aclose_forcefully(stream)
+            return
+        if self._ssl_context is not None:
+            # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
+            stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
+        self._connections += 1
+        self._unbound += 1
+        guest = _Guest(peer)
+        try:
+            await self._converse(stream, guest)
+        except Exception:
+            # The handler of one session, or a fault of ours in it: the other sessions must not hear of it.
+            self._observer.count("handler_failed", account=guest.account)
+            _log.exception("smpp session failed", peer=peer, account=guest.account)
+        finally:
+            self._connections -= 1
+            if not guest.account:
+                self._unbound -= 1
+
+    async def shut_down(self) -> None:
+        """Turn newcomers away and unbind every session, each within the grace."""
+        self._closing = True
+        with trio.move_on_after(self._limits.grace_s):
+            async with trio.open_nursery() as nursery:
+                for session in self._sessions:
+                    nursery.start_soon(session.unbind, self._limits.grace_s / 2)
+
+    async def _converse(self, stream: trio.abc.Stream, guest: _Guest) -> None:
+        settings = Settings(session_init_s=self._limits.session_init_s)
+        session = Session(stream, Connection(Role.SMSC, settings, now=trio.current_time()))
+        self._sessions.add(session)
+        failure: Exception | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(session.run)
+                try:
+                    grant = await self._admit(session, guest)
+                    if grant is not None:
+                        await self._handler(session, grant)
+                except SessionEnded:
+                    pass
+                except Exception as error:
+                    failure = error
+                await session.unbind()
+        finally:
+            self._sessions.discard(session)
+            if guest.account:
+                self._binds[guest.account] -= 1
+            self._report(session, guest)
+        if failure is not None:
+            raise failure
+
+    async def _admit(self, session: Session, guest: _Guest) -> Grant | None:
+        """Wait for a bind and answer it. Returns: what it was granted, or None when it was refused."""
+        bind = await session.receive_bind()
+        state = BOUND_AS[type(bind)]
+        request = BindRequest(
+            bind.system_id, bind.password, bind.system_type, state, guest.peer, bind.interface_version
+        )
+        guest.system_id = bind.system_id[:LOGGED_SYSTEM_ID]
+        decision: Grant | int = check_credentials(bind, self._limits.max_password_octets)
+        if not decision:
+            decision = await self._ask(session, request, guest)
+        if isinstance(decision, Grant):
+            decision = self._within(decision, guest)
+        if not isinstance(decision, Grant):
+            status = status_name(decision)
+            self._observer.count("bind_refused", status=status)
+            _log.warning("smpp bind refused", peer=guest.peer, system_id=guest.system_id, status=status)
+            session.refuse_bind(decision)
+            return None
+        session.accept_bind(decision.system_id, decision.settings, decision.options)
+        guest.account = decision.account
+        self._unbound -= 1
+        self._binds[decision.account] += 1
+        self._observer.count("bound", account=decision.account, bind=state.name)
+        _log.info(
+            "smpp bound",
+            peer=guest.peer,
+            account=decision.account,
+            system_id=guest.system_id,
+            bind=state.name,
+            version=f"{bind.interface_version:#04x}",
+        )
+        return decision
+
+    async def _ask(self, session: Session, request: BindRequest, guest: _Guest) -> Grant | int:
+        """Authenticate. What it raises is our trouble, which the peer is told in one word and may try again after."""
+        decision: Grant | int = CommandStatus.ESME_RSYSERR
+        async with trio.open_nursery() as nursery:
+
+            async def stop_when_over() -> None:
+                await session.wait_over()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(stop_when_over)
+            try:
+                decision = await self._authenticate(request)
+            except Exception:
+                self._observer.count("handler_failed", account="")
+                _log.exception("smpp authentication failed to decide", peer=guest.peer, system_id=guest.system_id)
+            nursery.cancel_scope.cancel()
+        if session.ended is not None:
+            raise SessionEnded(session.ended.ending, session.ended.detail)
+        return decision
+
+    def _within(self, grant: Grant, guest: _Guest) -> Grant | int:
+        if not address_allowed(guest.peer, grant.networks):
+            return CommandStatus.ESME_RBINDFAIL
+        if grant.max_binds and self._binds[grant.account] >= grant.max_binds:
+            # Real ESMEs wait on this one for a ghost of theirs to go, which is what it may be.
+            return CommandStatus.ESME_RALYBND
+        return grant
+
+    def _report(self, session: Session, guest: _Guest) -> None:
+        ended = session.ended
+        ending = str(ended.ending) if ended is not None else ""
+        self._observer.count("closed", account=guest.account, ending=ending)
+        statistics = session.statistics()
+        _log.info(
+            "smpp closed",
+            peer=guest.peer,
+            account=guest.account,
+            system_id=guest.system_id,
+            reason=ending,
+            detail=ended.detail if ended is not None else "",
+            received=statistics.received,
+            sent=statistics.sent,
+            requests=statistics.requests,
+            throttled=statistics.throttled,
+            faults=statistics.counts,
+        )
+
+
+class _Guest:
+    """What is known of a connection, for the log and the counts."""
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self.system_id = ""
+        self.account = ""
+
+
+async def serve(
+    handler: Handler,
+    authenticate: Authenticate,
+    *,
+    port: int = 2775,
+    host: str | None = None,
+    listeners: Sequence[trio.SocketListener] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    observer: Observer = NOBODY,
+    shutdown: trio.Event | None = None,
+    task_status: trio.TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept ESMEs until cancelled, or until ``shutdown`` is set.
+
+    Args:
+        handler: runs for each bound session; see ``Handler``.
+        authenticate: decides on each bind; see ``Authenticate``.
+        port, host: where to listen; port 0 for any free one, host None for everywhere.
+        listeners: listeners that are open already, instead of port and host.
+        ssl_context: makes it a TLS port.
+        limits: see ``Limits``.
+        observer: see ``Observer``.
+        shutdown: when set: stop accepting, unbind all within ``limits.grace_s``, return.
+        task_status: started with the listeners, once they listen.
+
+    Raises: OSError: the port cannot be listened on.
+    Cancellation: closes the port and cuts all sessions.
+    """
+    server = Server(handler, authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
+    listening = list(listeners) if listeners is not None else await trio.open_tcp_listeners(port, host=host)
+    async with trio.open_nursery() as sessions, trio.open_nursery() as accepting:
+        accepting.start_soon(partial(trio.serve_listeners, server.serve_stream, listening, handler_nursery=sessions))
+        task_status.started(listening)
+        await (shutdown or trio.Event()).wait()
+        accepting.cancel_scope.cancel()
+        await server.shut_down()
+        sessions.cancel_scope.cancel()
