@@ -9,6 +9,7 @@ Reading is lenient where real peers are sloppy. What was forgiven is told by wor
 word                  what came, and what is made of it
 ====================  ===============================================================================================
 over-long <field>     a string longer than the standard's size; taken whole
+odd <field>           a time that is neither empty nor 16 characters; taken as it is
 extra NUL             one NUL between the body and the TLVs; skipped
 truncated TLV         the last TLV says more octets than are there; dropped (a message_payload: refused, RINVPARLEN)
 trailing octets       one to three octets after the last TLV; dropped

@@ -99,6 +99,8 @@ class CString(msgspec.Struct, frozen=True):
             raise Malformed(status, f"{self.name} is {'missing' if at_end else 'unterminated'}", at_end=at_end)
         if end - position >= self.size:
             faults.append(f"over-long {self.name}")
+        elif self.fixed and end != position and end - position != self.size - 1:
+            faults.append(f"odd {self.name}")
         return str(frame[position:end], "latin-1"), end + 1
 
 
