@@ -3,6 +3,7 @@
 from threading_tokens.designation import Designation, DesignationKind
 from threading_tokens.errors import (
     AlreadyDesignated,
+    BadChannel,
     BadDesignation,
     BadRules,
     Contention,
@@ -36,6 +37,7 @@ from threading_tokens.token import is_token, new_token, redacted
 
 __all__ = [
     "AlreadyDesignated",
+    "BadChannel",
     "BadDesignation",
     "BadRules",
     "Channel",

@@ -98,3 +98,15 @@ class Contention(ThreadingError):
     def __init__(self, attempts: int) -> None:
         super().__init__(f"threads of the same pair changed under {attempts} attempts")
         self.attempts = attempts
+
+
+class BadChannel(ThreadingError):
+    """A thread was to go on in a mechanism that there is not.
+
+    Attributes:
+        channel: what was asked for, cut at 80 characters.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel[:80]
+        super().__init__(f"{self.channel!r} is no channel: expected sms, voice or chat")
