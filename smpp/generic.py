@@ -33,6 +33,7 @@ from smpp.constants import HEADER_OCTETS, RESPONSE_BIT, CommandStatus
 from smpp.errors import EncodeError, UnparsablePDU
 from smpp.layout import BODYLESS_ERRORS, LAYOUTS, CString, Field, Malformed
 from smpp.pdu import PDU, PDU_CLASSES, TLVs
+from smpp.tlv import DEFINITIONS
 
 _HEADER: Final = struct.Struct(">IIII")
 _TLV_HEADER: Final = struct.Struct(">HH")
@@ -132,9 +133,10 @@ def _read_response(
     except Malformed as malformed:
         failure = malformed
     if fields and (failure is not None or found):
-        # Not a clean read. Perhaps the body was left out and TLVs were not: believe it when they fill the frame.
+        # Not a clean read. Perhaps the body was left out and TLVs were not. Believe it when they fill the frame and
+        # begin with a tag of the standard: many a short text makes a TLV by chance ("id", 0, 1, 1).
         tlvs, end = _read_tlvs(frame, HEADER_OCTETS)
-        if end == len(frame):
+        if end == len(frame) and tlvs[0][0] in DEFINITIONS:
             faults.append(f"omitted {fields[0].name}")
             return [], tlvs
     if failure is not None:
