@@ -39,19 +39,26 @@ class Plan:
     Attributes:
         resolutions: one for each arrival, in order.
         born: new threads by id, in their last state.
-        changed: threads that were there, by id, in their last state.
+        touched: threads that were there and only have a new ``last_us``, by id, in their last state.
+        changed: threads that were there and have more that is new, by id, in their last state. Both may hold a thread;
+            what `changed` holds is the later.
         openings: rows of events ``opened``: id, thread, call centre, time, kind, by, product, channel, detail.
         events: the other events, as keyword arguments of `ThreadEvent`.
     """
 
-    __slots__ = ("born", "changed", "events", "openings", "resolutions")
+    __slots__ = ("born", "changed", "events", "openings", "resolutions", "touched")
 
     def __init__(self) -> None:
         self.resolutions: list[Resolution] = []
         self.born: dict[int, Thread] = {}
+        self.touched: dict[int, Thread] = {}
         self.changed: dict[int, Thread] = {}
         self.openings: list[tuple[Any, ...]] = []
         self.events: list[dict[str, Any]] = []
+
+    def keep(self, thread: Thread) -> None:
+        """Write the thread in this state, unless a later one comes."""
+        (self.born if thread.id in self.born else self.changed)[thread.id] = thread
 
 
 def pair_of(item: ThreadArrival | Thread) -> Pair:
@@ -104,9 +111,7 @@ def plan_arrivals(
             plan.resolutions.append(Resolution(opened, _NEWS[opened.opened_because], closed))
         elif thread is not None:  # always: only a thread that is there can go on
             following = _continued(plan, thread, arrival, decision.product, now_us, new_id)
-            if following is not thread:
-                current[pair] = following
-                (plan.born if following.id in plan.born else plan.changed)[following.id] = following
+            current[pair] = following
             plan.resolutions.append(Resolution(following))
     return plan
 
@@ -165,7 +170,11 @@ def _continued(
         and arrival.channel == thread.channel
         and not is_designated_now
     ):
-        return thread if thread.last_us >= now_us else replace(thread, last_us=now_us)
+        if thread.last_us >= now_us:
+            return thread  # so do all but the first of a batch
+        following = replace(thread, last_us=now_us)
+        plan.touched[following.id] = following
+        return following
     following = replace(
         thread,
         last_us=max(thread.last_us, now_us),
@@ -186,12 +195,13 @@ def _continued(
         _note(plan, following, _PRODUCT, new_id, now_us, by=by)
     if arrival.channel != thread.channel:
         _note(plan, following, _CHANNEL, new_id, now_us, by=by, detail=thread.channel)
+    plan.keep(following)
     return following
 
 
 def _closed(plan: Plan, thread: Thread, reason: str, now_us: int, new_id: Callable[[], int]) -> Thread:
     closed = closed_thread(thread, reason, now_us)
-    (plan.born if thread.id in plan.born else plan.changed)[thread.id] = closed
+    plan.keep(closed)
     if reason in _CLOSED_BY_TIME:
         _note(plan, closed, _EXPIRED, new_id, now_us, by="hub", detail=reason)
     else:

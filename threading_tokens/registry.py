@@ -30,7 +30,7 @@ from threading_tokens.rows import (
     BY_TOKEN,
     CHANGE,
     IS_OPEN,
-    OPEN_OF_PAIR,
+    OPEN_OF_CUSTOMER,
     THREAD,
     TOUCH,
     change_row,
@@ -74,8 +74,10 @@ def touch(tx: Transaction, threads: Iterable[Thread], now_us: int) -> None:
 
 def open_thread(tx: Transaction, call_centre: str, number: str, customer: str) -> Thread | None:
     """The open thread of a pair, or None."""
-    for row in tx.select(OPEN_OF_PAIR, [(call_centre, number, customer)]):
-        return Thread(*row)
+    for row in tx.select(OPEN_OF_CUSTOMER, [customer]):
+        thread = Thread(*row)
+        if thread.number == number and thread.call_centre == call_centre:
+            return thread
     return None
 
 

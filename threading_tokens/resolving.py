@@ -22,8 +22,8 @@ from threading_tokens.rows import (
     CHANGE,
     CLOSE,
     LOCKED_OF_PAIRS,
-    OPEN_IDS_OF_PAIR,
-    OPEN_OF_PAIR,
+    OPEN_OF_CUSTOMER,
+    TOUCH,
     change_row,
 )
 from threading_tokens.rules import ThreadRules
@@ -59,7 +59,13 @@ def resolve(
     Source: H18, H19, H22, H26.
     """
     if _has_one_writer(tx):
-        plan = _plan(tx.select(OPEN_OF_PAIR, _pairs(arrivals)), arrivals, rules_by_call_centre, now_us, new_id)
+        plan = _plan(
+            tx.select(OPEN_OF_CUSTOMER, [arrival.customer for arrival in arrivals]),
+            arrivals,
+            rules_by_call_centre,
+            now_us,
+            new_id,
+        )
         _write(tx, plan, ADD)
         return plan.resolutions
     answers: list[Resolution | None] = [None] * len(arrivals)
@@ -119,6 +125,9 @@ def _write(tx: Transaction, plan: Plan, add: Insert | Upsert) -> set[Pair]:
     Returns: the pairs for which another node has opened a thread since they were read. Nothing is written for them:
         they had no open thread to change, and what was planned for them is left out.
     """
+    touched = [(thread.id, thread.last_us) for thread in plan.touched.values() if thread.id not in plan.changed]
+    if touched:
+        tx.write(Op(TOUCH, touched))
     changed, closed = [], []
     for thread in plan.changed.values():
         if thread.closed_us:
@@ -153,5 +162,5 @@ def _write(tx: Transaction, plan: Plan, add: Insert | Upsert) -> set[Pair]:
 
 def _lost(tx: Transaction, born: Sequence[Thread]) -> set[Pair]:
     ours = {pair_of(thread): thread.id for thread in born if not thread.closed_us}
-    held = {(row[0], row[1], row[2]): row[3] for row in tx.select(OPEN_IDS_OF_PAIR, list(ours))}
+    held = {(row[1], row[2], row[3]): row[0] for row in tx.select(OPEN_OF_CUSTOMER, [pair[2] for pair in ours])}
     return {pair for pair, thread_id in ours.items() if held.get(pair) != thread_id}

@@ -22,10 +22,10 @@ from threading_tokens.token import is_token, same_token
 
 THREAD_COLUMNS = tuple(field.name for field in fields(Thread))
 EVENT_COLUMNS = tuple(field.name for field in fields(ThreadEvent))
-PAIR = ("call_centre", "number", "customer")
+PAIR = ("customer", "number", "call_centre")
 
-OPEN_OF_PAIR = SelectByKeys(thread_table, THREAD_COLUMNS, key=PAIR, where=OPEN)
-OPEN_IDS_OF_PAIR = SelectByKeys(thread_table, (*PAIR, "id"), key=PAIR, where=OPEN)
+# All open threads of a customer, those with other numbers and call centres too: who reads must look at the pair.
+OPEN_OF_CUSTOMER = SelectByKeys(thread_table, THREAD_COLUMNS, key="customer", where=OPEN)
 BY_TOKEN = SelectByKeys(thread_table, THREAD_COLUMNS, key="token")
 
 ADD = Insert(thread_table, (*THREAD_COLUMNS, "seen_us"))

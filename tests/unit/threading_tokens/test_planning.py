@@ -69,8 +69,9 @@ def test_going_on_moves_the_last_time_and_nothing_else() -> None:
     old = opened()
     made = plan(text(), text(), threads=(old,))
     assert made.born == {}
-    assert list(made.changed) == [old.id]
-    assert made.changed[old.id].last_us == NOW
+    assert made.changed == {}
+    assert list(made.touched) == [old.id]
+    assert made.touched[old.id].last_us == NOW
     assert kinds(made) == []
 
 
