@@ -81,7 +81,7 @@ def _message_decoder(pdu_class: type[SubmitSm] | type[DeliverSm]) -> Decoder:
             schedule = frame[c + 4 : d].decode("latin-1")
             validity = frame[d + 1 : e].decode("latin-1")
         text = e + 6
-        if not (15 < a < 22 and a + 2 < b < a + 24 and b + 2 < c < b + 24 and c + 4 < e and text <= size):
+        if not (15 < a < 22 and a + 2 < b < a + 24 and b + 2 < c < b + 24 and text <= size):
             return None
         end = text + frame[e + 5]
         tlvs: TLVs = ()

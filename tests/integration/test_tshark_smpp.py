@@ -135,7 +135,6 @@ NAMES: dict[str, str | None] = {
     "registered_delivery": None,
     "dest_address": None,
     "unsuccess_sme": None,
-    "data_coding": None,
 }
 PARTS = {
     "esm_class": (("esm.submit.msg_mode", 0x03), ("esm.submit.msg_type", 0x3C), ("esm.submit.features", 0xC0)),

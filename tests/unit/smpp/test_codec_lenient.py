@@ -10,6 +10,7 @@ from smpp import pdu as pdus
 from smpp.codec import decode, split_frames
 from smpp.constants import CommandStatus
 from smpp.errors import UnparsablePDU
+from smpp.layout import LAYOUTS, CString, Destinations
 from smpp.pdu import PDU
 
 
@@ -266,6 +267,40 @@ def test_a_frame_that_is_none(frame: bytes) -> None:
     with pytest.raises(UnparsablePDU) as caught:
         decode(frame)
     assert caught.value.command_status == CommandStatus.ESME_RINVCMDLEN
+
+
+STRINGS = [
+    pytest.param(pdu_class, field, id=f"{pdu_class.__name__}-{field.name}")
+    for pdu_class, fields in LAYOUTS.items()
+    for field in fields
+    if isinstance(field, CString)
+]
+
+
+def frame_with(pdu_class: type[PDU], name: str, octets: int) -> bytes:
+    """A frame in which one string has so many octets, written without any check."""
+    body = bytearray()
+    for field in LAYOUTS[pdu_class]:
+        if field.name == name:
+            body += b"x" * octets + b"\0"
+        elif isinstance(field, Destinations):
+            body += b"\x01\x02\0"
+        else:
+            default = getattr(pdu_class(), field.name)
+            body += field.write(default)
+    return framed(pdu_class.command_id, bytes(body))
+
+
+@pytest.mark.parametrize(("pdu_class", "field"), STRINGS)
+def test_the_length_at_which_a_string_becomes_over_long(pdu_class: type[PDU], field: CString) -> None:
+    odd = [f"odd {field.name}"] if field.fixed else []
+    over_long = [f"over-long {field.name}"]
+    cases = {0: [], 1: odd, field.size - 2: odd, field.size - 1: [], field.size: over_long, 3000: over_long}
+    for octets, words in cases.items():
+        faults: list[str] = []
+        pdu = decode(frame_with(pdu_class, field.name, octets), faults)
+        assert getattr(pdu, field.name) == "x" * octets
+        assert faults == words, octets
 
 
 def test_a_refusal_does_not_show_the_text() -> None:
