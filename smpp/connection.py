@@ -682,7 +682,7 @@ class Connection:
                     return events + self._end(Ending.NOT_ANSWERING), b""
             elif now >= self._heard_at + settings.enquire_link_s:
                 data = self.send(EnquireLink(), now)
-        return events, data + self.data_to_send()
+        return events, self.data_to_send() + data
 
     def _timed_out(self, now: float) -> list[Answer]:
         """Take out the requests whose answer is overdue: the first ones, since they are in the order sent."""
