@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tests.meta.tree import META, Module, imports, modules, root_packages
+from tests.meta.tree import META, Module, imports, modules
 
 IMPURE = {
     *("trio", "trio_typing", "asyncio", "anyio", "threading", "multiprocessing", "concurrent", "signal"),
@@ -46,20 +47,34 @@ def shells() -> tuple[str, ...]:
 
 
 @cache
-def impurities(name: str, _seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Why a module is not pure, one line for each reason; empty when it is."""
+def _looked_at(name: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What a module touches itself, one line each, and which modules of the house it imports, with a line each."""
     module = modules()[name]
-    reasons = []
+    touches = _impure_calls(module)
+    uses = {}
     for imported in imports(module):
         full = f"{imported.module}.{imported.name}" if imported.name else imported.module
         top = imported.module.partition(".")[0]
-        if top in IMPURE and imported.module not in PURE_PARTS and full not in PURE_PARTS:
-            reasons.append(f"line {imported.line} imports {full}")
-        elif top in root_packages() and imported.module in modules() and imported.module not in _seen:
-            target = modules()[imported.module]
-            if not target.is_face and impurities(target.name, _seen | {name}):
-                reasons.append(f"line {imported.line} imports {full}, which is no pure module")
-    return (*reasons, *_impure_calls(module))
+        if top in IMPURE and not {imported.module, full} & PURE_PARTS:
+            touches.append(f"line {imported.line} imports {full}")
+        elif imported.module in modules() and not modules()[imported.module].is_face:
+            uses[imported.module] = f"line {imported.line} imports {full}, which is no pure module"
+    return tuple(touches), uses
+
+
+@cache
+def _impure() -> frozenset[str]:
+    """All modules from which something impure can be reached."""
+    found = {name for name in modules() if _looked_at(name)[0]}
+    while more := {name for name in modules() if name not in found and found.intersection(_looked_at(name)[1])}:
+        found |= more
+    return frozenset(found)
+
+
+def impurities(name: str) -> list[str]:
+    """Why a module is not pure, one line for each reason; empty when it is."""
+    touches, uses = _looked_at(name)
+    return [*touches, *(why for used, why in uses.items() if used in _impure())]
 
 
 def _impure_calls(module: Module) -> list[str]:
@@ -97,11 +112,9 @@ def test_the_list_is_in_order() -> None:
     assert list(shells()) == sorted(set(shells()))
 
 
-def test_an_impure_module_is_found(tmp_path: object) -> None:
+def test_an_impure_module_is_found(tmp_path: Path) -> None:
     """The check itself: an import for types alone is none, one inside a function is one, a clock is one."""
-    from pathlib import Path
-
-    source = Path(str(tmp_path)) / "sample.py"
+    source = tmp_path / "sample.py"
     source.write_text(
         "from typing import TYPE_CHECKING\n"
         "from urllib.parse import urlsplit\n"
