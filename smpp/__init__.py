@@ -1,10 +1,14 @@
 """SMPP 3.4, with what 5.0 adds: a library that knows nothing of the hub.
 
 Pure: ``pdu`` (the values), ``layout`` and ``codec`` (their octets), ``tlv`` (optional parameters), ``timeformat``,
-``constants``, ``errors``.
+``constants``, ``errors``; ``connection`` (the session machine) over ``states`` and ``events``; ``alphabet``,
+``segmentation``, ``reassembly`` and ``receipt`` (what a text is on the wire).
+Shells over trio: ``session``, ``client``, ``server``, ``testing``. They are imported by their own names and are not
+offered here, so that whoever wants octets only loads no network.
 """
 
 from smpp.codec import decode, encode, message_body, split_frames
+from smpp.connection import Connection
 from smpp.constants import CommandId, CommandStatus, status_name
 from smpp.errors import (
     BadFrame,
@@ -24,6 +28,7 @@ __all__ = [
     "BadTime",
     "CommandId",
     "CommandStatus",
+    "Connection",
     "EncodeError",
     "LocalProtocolError",
     "PDU",

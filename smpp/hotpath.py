@@ -206,8 +206,10 @@ def _response_encoder(pdu_class: type[SubmitSmResp] | type[DeliverSmResp], *, bo
         message_id = pdu.message_id
         number = pdu.sequence_number if sequence_number is None else sequence_number
         try:
-            if pdu.tlvs or (bodyless_error and pdu.command_status) or len(message_id) > 64 or "\0" in message_id:
+            if pdu.tlvs or len(message_id) > 64 or "\0" in message_id:
                 return None
+            if bodyless_error and pdu.command_status and message_id == "":
+                return _pack_header(16, command_id, pdu.command_status, number)
             body = f"{message_id}\0".encode("latin-1")
             return _pack_header(16 + len(body), command_id, pdu.command_status, number) + body
         except (TypeError, UnicodeEncodeError, struct.error):
