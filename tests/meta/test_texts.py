@@ -32,7 +32,7 @@ REGISTRY_HOSTS = re.compile(
     r"(archive|security)\.(ubuntu)\.com|crates\.(io)\b|proxy\.(golang)|repo1?\.(maven)|(docker)\.io|(ghcr)\.io",
 )
 MACHINE_PATHS = re.compile(
-    r"(?<![\w.:}/-])/(work|root|opt/wheels|tmp/h7|Users/\w+|home/(?!smshub\b)\w+)(?=[/\s\"'`:]|$)"
+    r"(?<![\w.:}/-])/(work|root|opt/wheels|Users/\w+|home/(?!smshub\b)\w+)(?=[/\s\"'`:]|$)"
 )
 SECRETS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE (KEY)-----|\b(AKIA)[0-9A-Z]{16}\b|\bgh[pousr]_(?=\w{30})|\bxox[bap]-\d|"
