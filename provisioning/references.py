@@ -1,0 +1,132 @@
+"""What names what: a name that is given must exist, and what is named cannot be removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy
+
+from provisioning.e164 import digits_of
+from provisioning.errors import BadValue, ProvisioningError, StillInUse, UnknownReference
+from provisioning.model import Account, Block, CallCentre, Desk, Entry, Link, Number, Route, block_key
+from provisioning.rows import TABLES, read_all
+from provisioning.tables import block_table, number_table
+from store import Transaction
+
+_MOST_USERS = 10  # named in a message; one is enough to know where to look
+
+
+class References:
+    """The names that exist in a transaction, read when they are first asked for."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._names: dict[str, set[str]] = {}
+        self._domains: dict[str, list[str]] | None = None
+
+    def check(self, entry: Entry) -> None:
+        """Check all names that an entry gives. Call it after all of a batch is written: order does not matter then.
+
+        Raises: UnknownReference; BadValue when two desks have one domain.
+        """
+        for field, kind, name in _named(entry):
+            if name not in self._known(kind):
+                prefix = f"{kind}:" if field in ("link", "endpoint", "default_link") else ""
+                known = [prefix + other for other in self._known(kind)]
+                raise UnknownReference(entry.KIND, entry.key, field, prefix + name, known)
+        if isinstance(entry, CallCentre) and entry.default_number:
+            self._check_own(entry, "default_number", entry.default_number, entry.name)
+        if isinstance(entry, Block) and entry.alias:
+            self._check_own(entry, "alias", entry.alias, entry.call_centre)
+        if isinstance(entry, Desk):
+            self._check_domain(entry)
+
+    def _known(self, kind: str) -> set[str]:
+        if kind not in self._names:
+            column = TABLES[kind].c.name
+            self._names[kind] = set(self._tx.sql.execute(sqlalchemy.select(column)).scalars())
+        return self._names[kind]
+
+    def _check_own(self, entry: Entry, field: str, e164: str, call_centre: str) -> None:
+        digits = digits_of(e164)
+        numbers, blocks = number_table.c, block_table.c
+        own = sqlalchemy.select(numbers.digits).where(
+            numbers.call_centre == call_centre,
+            sqlalchemy.or_(numbers.digits == digits, numbers.alias_of == digits),
+        )
+        inside = sqlalchemy.select(blocks.first).where(
+            blocks.call_centre == call_centre, blocks.first <= digits, blocks.last >= digits
+        )
+        if self._tx.sql.execute(own.union_all(inside).limit(1)).first() is None:
+            raise UnknownReference(entry.KIND, entry.key, field, e164)
+
+    def _check_domain(self, desk: Desk) -> None:
+        if self._domains is None:
+            self._domains = {}
+            for other in read_all(self._tx, Desk):
+                self._domains.setdefault(other.domain, []).append(other.name)
+        others = [name for name in self._domains[desk.domain] if name != desk.name]
+        if others:
+            why = f"is desk {others[0]!r}'s already: a server would split the answers over both; use one domain each"
+            raise BadValue("domain", desk.domain, why)
+
+
+def _named(entry: Entry) -> Iterable[tuple[str, str, str]]:
+    """Field, kind and name of each entry that this one names."""
+    if isinstance(entry, (Number, Block, Desk)):
+        yield "call_centre", "call-centre", entry.call_centre
+    fields = {"link": entry.link} if isinstance(entry, (Number, Block)) else {}
+    if isinstance(entry, Route):
+        fields = {"endpoint": entry.endpoint}
+    if isinstance(entry, CallCentre):
+        fields = {"default_link": entry.default_link}
+    for field, endpoint in fields.items():
+        if endpoint:
+            kind, _, name = endpoint.partition(":")
+            yield field, kind, name
+
+
+def check_unused(tx: Transaction, entry: Entry) -> None:
+    """Refuse to remove what others name.
+
+    Raises: StillInUse.
+    """
+    users = list(_users(tx, entry))
+    if users:
+        raise StillInUse(entry.KIND, entry.key, users[:_MOST_USERS])
+
+
+def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
+    if isinstance(entry, CallCentre):
+        yield from _number_users(tx, "call_centre", entry.name)
+        yield from (f"desk {desk.name!r}" for desk in read_all(tx, Desk, entry.name))
+    elif isinstance(entry, (Link, Account)):
+        yield from _number_users(tx, "link", entry.endpoint)
+        yield from (f"route {route.prefix!r}" for route in read_all(tx, Route) if route.endpoint == entry.endpoint)
+        for centre in read_all(tx, CallCentre):
+            if centre.default_link == entry.endpoint:
+                yield f"call-centre {centre.name!r}"
+    elif isinstance(entry, (Number, Block)):
+        yield from _orphans(tx, entry)
+
+
+def _number_users(tx: Transaction, column: str, value: str) -> Iterable[str]:
+    statement = sqlalchemy.select(number_table.c.digits).where(number_table.c[column] == value).limit(_MOST_USERS)
+    yield from (f"number +{digits}" for digits in tx.sql.execute(statement).scalars())
+    blocks = sqlalchemy.select(block_table.c.first, block_table.c.last).where(block_table.c[column] == value)
+    yield from (f"block {block_key(f'+{first}', f'+{last}')}" for first, last in tx.sql.execute(blocks))
+
+
+def _orphans(tx: Transaction, entry: Number | Block) -> Iterable[str]:
+    """Who would name a number that is gone: found by removing it first, so call this after the removal."""
+    references = References(tx)
+    candidates: list[CallCentre | Block] = [
+        centre for centre in read_all(tx, CallCentre) if centre.name == entry.call_centre
+    ]
+    candidates += [block for block in read_all(tx, Block, entry.call_centre) if block.alias]
+    for candidate in candidates:
+        try:
+            references.check(candidate)
+        except ProvisioningError as error:
+            if isinstance(error, UnknownReference) and error.field in ("default_number", "alias"):
+                yield f"{candidate.KIND} {candidate.key!r}"
