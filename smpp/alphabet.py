@@ -189,7 +189,11 @@ class SeptetAlphabet(Alphabet):
 
 
 class OctetAlphabet(Alphabet):
-    """An alphabet that Python has a codec for, of one or more octets for a character."""
+    """An alphabet that Python has a codec for, of one or more octets for a character.
+
+    The codecs of many octets write some characters as others (a yen sign as a backslash); such a text is refused, so
+    that it goes in an alphabet that carries it exactly.
+    """
 
     __slots__ = ("_codec",)
 
@@ -202,17 +206,24 @@ class OctetAlphabet(Alphabet):
     def try_encode(self, text: str) -> bytes | None:
         """Encode, or say None when a character is not carried."""
         try:
-            return text.encode(self._codec)
+            octets = text.encode(self._codec)
         except UnicodeEncodeError:
             return None
+        if self.most_units > 1 and octets.decode(self._codec, "replace") != text:
+            return None
+        return octets
 
     def reach(self, text: str) -> int:
         """Count the leading characters that are carried."""
         try:
-            text.encode(self._codec)
+            octets = text.encode(self._codec)
         except UnicodeEncodeError as refused:
-            return refused.start
-        return len(text)
+            text = text[: refused.start]
+            octets = text.encode(self._codec)
+        if self.most_units == 1:
+            return len(text)
+        carried = octets.decode(self._codec, "replace")
+        return next((at for at, (sent, read) in enumerate(zip(text, carried, strict=False)) if sent != read), len(text))
 
     def decode(self, octets: bytes) -> str:
         """Decode; an octet that means nothing becomes U+FFFD."""
@@ -279,7 +290,8 @@ CYRILLIC = OctetAlphabet("cyrillic", "iso8859_5", 0x06)
 HEBREW = OctetAlphabet("hebrew", "iso8859_8", 0x07)
 UCS2 = Ucs2Alphabet()
 EUC_JP = OctetAlphabet("euc-jp", "euc_jp", 0x0D, most_units=3)
-EUC_KR = OctetAlphabet("euc-kr", "euc_kr", 0x0E, most_units=2)
+# cp949 is EUC-KR with all syllables in two octets, as Korean handsets have it; Python's own euc_kr writes eight.
+EUC_KR = OctetAlphabet("euc-kr", "cp949", 0x0E, most_units=2)
 
 BY_NAME: dict[str, Alphabet] = {
     alphabet.name: alphabet for alphabet in (GSM7, ASCII, LATIN1, SHIFT_JIS, CYRILLIC, HEBREW, UCS2, EUC_JP, EUC_KR)

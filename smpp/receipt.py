@@ -265,12 +265,12 @@ def _value(name: str, value: str) -> str:
     if name == "text":
         return value[1:] if value.startswith(" ") else value
     value = value.strip(" \t\r\n\0,;")
-    if name in ("sub", "dlvrd"):
-        digits = value.split(maxsplit=1)[0] if value else ""
-        return digits if digits.isascii() and digits.isdigit() and len(digits) <= 9 else ""
     if name in ("submitted", "done"):
         return value
-    return value.split(maxsplit=1)[0] if value else ""
+    word = (value.split(maxsplit=1) or [""])[0]
+    if name in ("sub", "dlvrd") and not (word.isascii() and word.isdigit() and len(word) <= 9):
+        return ""
+    return word
 
 
 def _state_of_tlv(value: bytes) -> ReceiptState | None:
@@ -333,6 +333,9 @@ def _calendar_us(form: str) -> int | None:
 # ---- writing ----
 
 
+_WRITABLE_ID = re.compile(r"[!-~]{1,64}")  # a C-octet string of 65 (§5.3.2.12), one word in the text
+
+
 def write(receipt: Receipt) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
     """Write a receipt by Appendix B.
 
@@ -345,7 +348,7 @@ def write(receipt: Receipt) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
     Raises: ValueError: there is no message_id, or it is not visible ASCII of 1…64 characters.
     """
     message_id = receipt.message_id
-    if not message_id or len(message_id) > 64 or not message_id.isascii() or not message_id.isprintable():
+    if not message_id or not _WRITABLE_ID.fullmatch(message_id):
         raise ValueError(f"no message_id that a receipt can name: {message_id!r}")
     delivered = receipt.state is ReceiptState.DELIVERED
     sub = 1 if receipt.sub is None else min(receipt.sub, 999)

@@ -208,6 +208,13 @@ def test_octet_alphabets(alphabet: str, octets: str) -> None:
     assert BY_NAME[alphabet].decode(bytes.fromhex(octets)) == character
 
 
+@pytest.mark.parametrize("alphabet", [BY_NAME["shift-jis"], BY_NAME["euc-jp"]])
+def test_a_yen_sign_is_not_sent_as_a_backslash(alphabet: Alphabet) -> None:
+    assert not alphabet.encodable("あ¥")
+    assert alphabet.reach("あ¥あ") == 1
+    assert choose("あ¥", (alphabet, UCS2), GSM7) is UCS2
+
+
 def test_ascii_replaces_octets_that_are_none() -> None:
     assert ASCII.decode(b"a\xe9") == "a\ufffd"
     assert not ASCII.encodable("é")

@@ -254,7 +254,15 @@ def test_nul_at_the_end_and_gsm_at_signs() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"stat:DELIVRD err:000", b"id: stat:DELIVRD", b"id:", b"sub:001 id:\0", b"id:  sub:001 stat:DELIVRD"]
+    "body",
+    [
+        b"stat:DELIVRD err:000",
+        b"id: stat:DELIVRD",
+        b"id:",
+        b"sub:001 id:\0",
+        b"id:  sub:001 stat:DELIVRD",
+        b"id:\x85",
+    ],
 )
 def test_a_missing_message_id_is_none_and_never_the_string_none(body: bytes) -> None:
     assert heard(body).message_id is None
@@ -337,7 +345,7 @@ def test_write_keeps_the_text_to_20_printable_characters() -> None:
     assert body.endswith(b" text:na?ve??xxxxxxxxxxxxx")
 
 
-@pytest.mark.parametrize("message_id", [None, "", "x" * 65, "é", "a\nb"])
+@pytest.mark.parametrize("message_id", [None, "", "x" * 65, "é", "a\nb", "a b"])
 def test_write_needs_an_id(message_id: str | None) -> None:
     with pytest.raises(ValueError, match="message_id"):
         write(Receipt(message_id, ReceiptState.DELIVERED))
