@@ -585,14 +585,14 @@ class XmppDesk:
             now, now_us = trio.current_time(), _now_us()
             silence_s = now - self._heard_at
             sent_us = self._flights.oldest_sent_us
-            if sent_us and now_us - sent_us > settings.pong_within_s * 1e6:
+            if sent_us is not None and now_us - sent_us > settings.pong_within_s * 1e6:
                 self._log.warning("desk does not answer", in_flight=self._flights.in_flight)
                 scope.cancel()
                 return
             if silence_s > settings.ping_after_s + settings.pong_within_s:  # not even our ping could be written
                 scope.cancel()
                 return
-            if silence_s > settings.ping_after_s and not sent_us:
+            if silence_s > settings.ping_after_s and sent_us is None:
                 self._ping_wanted = True
                 self._to_write.set()
             if self._reach.tick(now_us):

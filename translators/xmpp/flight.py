@@ -47,9 +47,9 @@ class Flights:
         self._waiting_ids: list[str] = []
 
     @property
-    def oldest_sent_us(self) -> int:
-        """When the oldest unanswered write was made, 0 when there is none."""
-        return self._flights[0].sent_us if self._flights else 0
+    def oldest_sent_us(self) -> int | None:
+        """When the oldest unanswered write was made, None when there is none."""
+        return self._flights[0].sent_us if self._flights else None
 
     @property
     def has_waiting(self) -> bool:
