@@ -27,10 +27,13 @@ class BadValue(ProvisioningError):
         field: the field's name.
         value: what it holds; ``"***"`` when it is a secret.
         why: what is wrong and what to do.
+        index: which element of a list, from 0; None when the field is no list.
     """
 
+    index: int | None = None
+
     def __init__(self, field: str, value: object, why: str) -> None:
-        super().__init__(f"{field} = {value!r}: {why}")
+        super().__init__(f"{field}: {why}" if value is None else f"{field} = {value!r}: {why}")
         self.field = field
         self.value = value
         self.why = why

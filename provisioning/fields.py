@@ -101,7 +101,7 @@ class Field(msgspec.Struct, frozen=True):
         if self.form is Form.TEXTS:
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise BadValue(self.name, value, "must be a list of text, for example ['a', 'b']")
-            return tuple(self._check_text(item) for item in value)
+            return tuple(self._check_item(index, item) for index, item in enumerate(value))
         if self.form is Form.TEXT:
             return self._check_text(value)
         if self.form is Form.BOOLEAN:
@@ -141,6 +141,13 @@ class Field(msgspec.Struct, frozen=True):
             raise BadValue(self.name, value, f"must be {_bounds(self.spec)}{_unit(self.spec)}")
         return value if self.form is Form.INTEGER else float(value)
 
+    def _check_item(self, index: int, item: Any) -> str:
+        try:
+            return self._check_text(item)
+        except BadValue as problem:
+            problem.index = index
+            raise
+
     def _check_text(self, value: Any) -> str:
         if not isinstance(value, str):
             raise BadValue(self.name, value, "must be text, in quotation marks")
@@ -168,11 +175,16 @@ def _unit(spec: Spec) -> str:
     return f" ({spec.unit})" if spec.unit else ""
 
 
+def plain(value: float) -> str:
+    """A quantity as people write it: no exponent, no needless fraction."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
 def _bounds(spec: Spec) -> str:
     least, most = spec.minimum, spec.maximum
     if least is not None and most is not None:
-        return f"{least:g} to {most:g}"
-    return f"{least:g} or more" if least is not None else f"at most {most:g}"
+        return f"{plain(least)} to {plain(most)}"
+    return f"{plain(least)} or more" if least is not None else f"at most {plain(most or 0)}"
 
 
 def _form_of(hint: Any) -> Form:
@@ -239,7 +251,7 @@ def check_secret_length(field: Field, words: str) -> None:
     """
     most = field.spec.maximum
     if most is not None and len(words.encode()) > most:
-        raise BadValue(field.name, "***", f"must be at most {most:g} octets long: {field.spec.help}")
+        raise BadValue(field.name, "***", f"must be at most {plain(most)} octets long: {field.spec.help}")
 
 
 def reference_row(field: Field) -> tuple[str, str, str, str]:
@@ -258,6 +270,7 @@ def reference_row(field: Field) -> tuple[str, str, str, str]:
         default = "none"
     else:
         shown = list(field.default) if isinstance(field.default, tuple) else field.default
+        shown = int(shown) if isinstance(shown, float) and shown.is_integer() else shown
         default = f"`{msgspec.json.encode(shown).decode()}`" + (f" {field.spec.unit}" if field.spec.unit else "")
     if field.required and field.spec.unit:
         kind += f", {field.spec.unit}"

@@ -1,0 +1,241 @@
+"""The settings of the daemon: one table that checks, documentation and command-line options are made from.
+
+Each section of the configuration file is a Struct; the annotation of an attribute is the row of ``SETTINGS`` that
+describes it. Run as a program (``python -m ops.settings``) this module writes the reference of the whole file, settings
+and provisioning tables alike, to standard output; a test holds docs/reference/configuration.md to it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import sqlalchemy
+
+from provisioning.errors import BadValue
+from provisioning.fields import Field, fields_of, reference_row, spec
+from provisioning.model import KINDS
+from provisioning.secret import Secret
+from provisioning.syntax import read_host
+
+_DEFAULT_URL = "sqlite:///var/smshub.db"
+
+
+def read_store_url(text: str, field: str) -> str:
+    """Check a store's URL. An error shows it without its password."""
+    scheme = text.partition(":")[0]
+    try:
+        url = sqlalchemy.make_url(text)
+    except sqlalchemy.exc.ArgumentError:
+        # Not shown: it may hold a password.
+        raise BadValue(field, f"{scheme}:…", "write 'sqlite:///PATH' or 'postgresql://USER@HOST/DATABASE'") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        why = "the store is SQLite or PostgreSQL: 'sqlite:///PATH' or 'postgresql://USER@HOST/DATABASE'"
+        raise BadValue(field, url.render_as_string(), why)
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise BadValue(field, text, "give the database's file, for example 'sqlite:///var/smshub.db'")
+    return text
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything is kept."""
+
+    url: Annotated[
+        str,
+        spec(
+            "The database: 'sqlite:///PATH' (relative to this file's directory; four slashes for an absolute path) or "
+            "'postgresql://USER@HOST/DATABASE'.",
+            read=read_store_url,
+        ),
+    ] = _DEFAULT_URL
+    password: Annotated[Secret | None, spec("The database user's password, when the URL has none.")] = None
+    synchronous: Annotated[
+        str,
+        spec(
+            "SQLite only. Anything but 'FULL' may lose acknowledged texts when the power fails.",
+            choices=("FULL", "NORMAL", "OFF"),
+        ),
+    ] = "FULL"
+
+    def __repr__(self) -> str:
+        return f"StoreSettings(url={redacted_url(self.url)!r}, synchronous={self.synchronous!r})"
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of several daemons on one database this is."""
+
+    id: Annotated[int, spec("Part of every id; no two daemons may share it.", minimum=0, maximum=1022)] = 0
+
+
+class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where accounts bind."""
+
+    host: Annotated[
+        str,
+        spec("Address to listen on; '0.0.0.0' or '::' for all, which a firewall should guard (H15).", read=read_host),
+    ] = "127.0.0.1"
+    port: Annotated[int, spec("Port without TLS; 0 for none.", minimum=0, maximum=65_535)] = 2775
+    tls_port: Annotated[int, spec("Port with TLS; 0 for none.", minimum=0, maximum=65_535)] = 0
+    tls_cert_file: Annotated[str, spec("The hub's certificate and chain (PEM).", is_path=True)] = ""
+    tls_key_file: Annotated[str, spec("The key of the certificate (PEM).", is_path=True)] = ""
+    system_id: Annotated[str, spec("What the hub calls itself in bind responses.", minimum=1, maximum=15)] = "smshub"
+    max_connections: Annotated[
+        int, spec("Connections at a time, bound or not.", unit="connections", minimum=1, maximum=100_000)
+    ] = 1000
+    max_unbound: Annotated[
+        int, spec("Connections at a time that have not bound yet.", unit="connections", minimum=1, maximum=100_000)
+    ] = 100
+    session_init_s: Annotated[float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600)] = (
+        10.0
+    )
+    inactivity_s: Annotated[
+        float,
+        spec("Silence after which a session is closed; enquire_link is no silence. 0 for never.", unit="s", minimum=0),
+    ] = 0.0
+    max_command_octets: Annotated[
+        int, spec("Longest PDU taken; a longer one closes its session.", unit="octets", minimum=1024, maximum=1_048_576)
+    ] = 69_632
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics, health and readiness over HTTP."""
+
+    host: Annotated[str, spec("Address to listen on.", read=read_host)] = "127.0.0.1"
+    port: Annotated[int, spec("Port; 0 for none.", minimum=0, maximum=65_535)] = 9464
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said on standard error. Never a text's body, a password or a whole token."""
+
+    level: Annotated[str, spec("Least severity that is written.", choices=("debug", "info", "warning", "error"))] = (
+        "info"
+    )
+    format: Annotated[str, spec("One JSON object a line, or words for people.", choices=("json", "console"))] = "json"
+
+
+class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and waits of the message path."""
+
+    heads_per_endpoint: Annotated[
+        int,
+        spec(
+            "Texts that memory holds for each endpoint; the rest of its queue stays in the store.",
+            unit="texts",
+            minimum=10,
+            maximum=1_000_000,
+        ),
+    ] = 10_000
+    intake_batch: Annotated[
+        int, spec("Arrivals that are taken in together at most.", unit="arrivals", minimum=1, maximum=10_000)
+    ] = 1000
+    store_backlog: Annotated[
+        int,
+        spec(
+            "Arrivals that may wait for the store; beyond, senders are told to wait.",
+            unit="arrivals",
+            minimum=100,
+            maximum=1_000_000,
+        ),
+    ] = 20_000
+    reassembly_wait_s: Annotated[
+        float,
+        spec(
+            "How long the missing parts of a text are waited for; then what came is delivered, marked.",
+            unit="s",
+            minimum=1,
+            maximum=86_400,
+        ),
+    ] = 300.0
+    retry_first_s: Annotated[
+        float,
+        spec("Wait before the first retry; each further one doubles it.", unit="s", minimum=0.01, maximum=3600),
+    ] = 5.0
+    retry_longest_s: Annotated[float, spec("Longest wait between retries.", unit="s", minimum=0.01, maximum=86_400)] = (
+        900.0
+    )
+    drain_s: Annotated[
+        float, spec("How long stopping waits for answers to what is on the wire.", unit="s", minimum=0, maximum=600)
+    ] = 10.0
+    reload_s: Annotated[
+        float, spec("How often the catalog's revision is looked at.", unit="s", minimum=0.1, maximum=600)
+    ] = 1.0
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "store": StoreSettings,
+    "node": NodeSettings,
+    "smpp": SmppSettings,
+    "metrics": MetricsSettings,
+    "log": LogSettings,
+    "limits": LimitsSettings,
+}
+
+SETTINGS: tuple[Field, ...] = tuple(
+    msgspec.structs.replace(field, name=f"{section}.{field.name}")
+    for section, struct in SECTIONS.items()
+    for field in fields_of(struct)
+)
+
+TABLES: dict[str, str] = {kind.replace("-", "_"): kind for kind in KINDS}
+"""The provisioning tables of the file (``[[call_centre]]``) and the kind that each holds."""
+
+
+def redacted_url(url: str) -> str:
+    """A store's URL without its password."""
+    return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+
+
+def anchored_url(url: str, directory: Path) -> str:
+    """A SQLite URL whose relative path is taken from a directory, so that daemon and commands mean one file."""
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
+        return url
+    return parsed.set(database=str(directory / parsed.database)).render_as_string(hide_password=False)
+
+
+_HEAD = """# Configuration
+
+<!-- Made by `python -m ops.settings`; do not edit. -->
+
+One TOML file, given by `--config FILE` or the environment variable `SMSHUB_CONFIG`. It is checked as a whole: every
+error is shown at once, with its line. `smshub check` does only that. An example with everything in its place:
+[smshub.example.toml](smshub.example.toml).
+
+A secret is given in exactly one form: itself (`password`), a file that holds it (`password_file`), or an environment
+variable (`password_env`). No command, log or error shows one. Relative file names are taken from the directory of the
+configuration file. Any setting of the daemon can also be given on the command line: `--set smpp.port=2776`.
+"""
+
+_MIDDLE = """
+# Provisioning tables
+
+The same file may hold what is provisioned. `smshub run` and `smshub provision apply FILE` bring the store to it: what
+is new is added, what differs is changed, what the file does not name stays. The same settings are options of
+`smshub provision KIND add` and `set` (`call_centre` is `--call-centre`).
+"""
+
+
+def _table(title: str, text: str, fields: tuple[Field, ...]) -> Iterator[str]:
+    yield f"\n## `{title}`\n\n{text}\n"
+    yield "| setting | type | default | what it is |\n| --- | --- | --- | --- |"
+    for field in fields:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in reference_row(field)) + " |"
+
+
+def reference() -> str:
+    """The reference of the configuration file, in Markdown."""
+    lines = [_HEAD.rstrip("\n")]
+    for section, struct in SECTIONS.items():
+        lines += _table(f"[{section}]", (struct.__doc__ or "").strip(), fields_of(struct))
+    lines.append(_MIDDLE.rstrip("\n"))
+    for table, kind in TABLES.items():
+        struct = KINDS[kind]
+        lines += _table(f"[[{table}]]", (struct.__doc__ or "").strip().partition("\n\n")[0], fields_of(struct))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
