@@ -18,6 +18,7 @@ When a group fails:
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from store.transaction import Transaction
 MAX_GROUP_ROWS = 4096  # rows in one transaction, about 20 ms of SQLite: bounds how long the last of a group waits
 MAX_CULPRITS = 8  # works that fail in one group before all are written alone
 MAX_CONTENTIONS = 8  # tries after deadlocks and the like
+CONTENTION_PAUSE_S = 0.02
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
@@ -227,6 +229,8 @@ class Writer:
                 contentions += 1
                 if contentions > MAX_CONTENTIONS:
                     raise
+                # Two that deadlocked and start again in step would meet again.
+                self._hurry.wait(random.uniform(0.0, CONTENTION_PAUSE_S * contentions))  # noqa: S311 - no secret
             except StoreUnavailable as error:
                 self._disconnect()
                 if error.in_doubt:
@@ -287,6 +291,9 @@ class Writer:
     def _roll_back(self, connection: sqlalchemy.Connection) -> None:
         try:
             connection.rollback()
+            # After a commit that failed SQLAlchemy holds the transaction for ended; SQLite still has it open.
+            raw: Any = connection.connection.dbapi_connection
+            raw.rollback()
         except Exception:
             self._disconnect()
 
