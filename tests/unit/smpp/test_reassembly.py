@@ -137,7 +137,7 @@ def test_assemble_in_any_order() -> None:
 
 
 def test_assemble_takes_the_first_of_two_with_one_number() -> None:
-    assert assemble([(1, "a"), (2, "b"), (1, "a")], 2) == ("ab", ())
+    assert assemble([(1, "a"), (2, "b"), (1, "other")], 2) == ("ab", ())
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,16 @@ def test_memory_of_what_was_completed_is_bounded_and_ends() -> None:
     reassembler.expire(MINUTE)
     assert len(reassembler._completed) == 0
     reassembler.add(key(9, total=2), 2, "b", MINUTE)  # long after: no repetition any more
+    assert reassembler.statistics().texts == 1
+
+
+def test_what_was_completed_is_forgotten_in_the_order_of_time() -> None:
+    reassembler = Reassembler(MINUTE)
+    for reference, text, now in ((1, "a", 0), (2, "b", 10), (1, "c", 20)):
+        reassembler.add(key(reference, total=2), 1, text, now)
+        reassembler.add(key(reference, total=2), 2, text, now)
+    reassembler.add(key(1, total=2), 1, "c", MINUTE + 15)
+    assert reassembler.statistics().duplicates == 1
+    reassembler.add(key(2, total=2), 1, "b", MINUTE + 15)
+    assert reassembler.statistics().duplicates == 1
     assert reassembler.statistics().texts == 1

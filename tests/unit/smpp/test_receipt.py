@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from smpp.alphabet import UCS2
+from smpp.reassembly import parse_udh
 from smpp.receipt import (
     IdForm,
     Receipt,
@@ -246,6 +247,12 @@ def test_ucs2_whatever_data_coding_says(data_coding: int) -> None:
 def test_a_header_before_the_text_is_skipped() -> None:
     assert heard(bytes.fromhex("050003cc0201") + USUAL, esm_class=0x44) == FULL
     assert heard(USUAL, esm_class=0x44) == FULL
+
+
+def test_a_text_that_adds_up_as_a_header_is_none() -> None:
+    body = b"id:7 stat:DELIVRD err:000 text:".ljust(62, b"x") + b"+".ljust(60, b"x")
+    assert parse_udh(body).elements  # "i" is a length, "d" an element of ":" octets, and so on to the end
+    assert heard(body, esm_class=0x44).message_id == "7"
 
 
 def test_nul_at_the_end_and_gsm_at_signs() -> None:
