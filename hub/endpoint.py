@@ -30,13 +30,24 @@ class Endpoint(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """``link:x``, ``account:x`` or ``desk:x``."""
+        ...
+
     @property
-    def gap_us(self) -> int: ...
+    def gap_us(self) -> int:
+        """Microseconds."""
+        ...
+
     @property
-    def validity_us(self) -> int: ...
+    def validity_us(self) -> int:
+        """Microseconds."""
+        ...
+
     @property
-    def max_attempts(self) -> int: ...
+    def max_attempts(self) -> int:
+        """1 or more."""
+        ...
 
     def split(self, message: Message) -> Sequence[Any]:
         """Cut a message into what this endpoint carries. Pure.

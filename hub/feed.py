@@ -1,0 +1,77 @@
+"""The feed: what happened, for the services that follow.
+
+An event is written in the transaction of the change it tells of, so there is never one without the other. One row holds
+the events of one batch. A follower keeps the id of the last row it has worked off in ``feed_follower``, moved in the
+transaction of its own effects: it sees each event once in effect, whatever dies when.
+
+An event is a list: its word, then ids. Who needs more joins ``message`` or ``thread`` by id.
+
+========================  ==================================================
+``["message", id]``       a message was accepted
+``["handed-over", id]``   the next system has answered for all its parts
+``["delivered", id]``     a receipt says that it arrived
+``["undeliverable", id]`` a receipt says that it will not arrive
+``["dead", id, reason]``  the hub gave it up: a dead letter
+``["thread", id, news]``  a thread changed: opened, designated, transferred, released, expired, channel, call
+========================  ==================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import select, update
+
+from hub.tables import feed, feed_follower
+from store import Insert, Op, Transaction
+
+Event = Sequence[str | int]
+
+_insert = Insert(feed, ("id", "at_us", "events"))
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """The JSON of one row.
+
+    Attributes:
+        v: version of the form.
+        e: the events.
+    """
+
+    v: int
+    e: list[list[str | int]]
+
+
+def outbox(row_id: int, at_us: int, events: Sequence[Event]) -> Op:
+    """The write that publishes events; goes into the transaction of the change itself."""
+    return Op(_insert, [(row_id, at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
+
+
+def follow(tx: Transaction, name: str, limit: int = 100) -> tuple[int, list[list[str | int]]]:
+    """The next events of a follower.
+
+    Args:
+        tx: a transaction.
+        name: the follower.
+        limit: how many rows (batches of events) at most.
+
+    Returns: the position to give to ``advance`` once they are worked off, and the events; both as they were, and empty,
+        when there is nothing new.
+    """
+    position = tx.sql.execute(select(feed_follower.c.position).where(feed_follower.c.name == name)).scalar() or 0
+    rows = tx.sql.execute(
+        select(feed.c.id, feed.c.events).where(feed.c.id > position).order_by(feed.c.id).limit(limit)
+    ).all()
+    events: list[list[str | int]] = []
+    for row_id, body in rows:
+        events.extend(msgspec.json.decode(body, type=_Row).e)
+        position = row_id
+    return position, events
+
+
+def advance(tx: Transaction, name: str, position: int) -> None:
+    """Remember how far a follower is. Call it in the transaction of what the events led to."""
+    moved = tx.sql.execute(update(feed_follower).where(feed_follower.c.name == name).values(position=position))
+    if moved.rowcount == 0:
+        tx.sql.execute(feed_follower.insert().values(name=name, position=position))

@@ -1,0 +1,206 @@
+"""The hub: endpoints register with it, it runs their dispatch, and does what has to be done from time to time.
+
+Shutdown: cancel ``run`` after the endpoints have stopped accepting; what is in memory is in the journal as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+import trio
+
+from hub import journal, operations
+from hub.dispatch import HEADS, Dispatcher, Queued
+from hub.endpoint import Endpoint
+from hub.errors import UnknownEndpoint
+from hub.intake import PART_WAIT_US, Intake
+from hub.model import Arrival, Outcome, State, Verdict
+from hub.outcomes import Outcomes
+from hub.statistics import Counters
+from provisioning import Directory
+from store import Store, StoreError
+
+SWEEP_S = 1.0  # parts that never came, operators' requests
+EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
+PARKED_S = 600.0
+
+log = structlog.get_logger("hub")
+
+
+def wall_clock_us() -> int:
+    """Now, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class EndpointStatistics(msgspec.Struct, frozen=True):
+    """A snapshot of one endpoint's dispatch.
+
+    Attributes:
+        held: messages in memory.
+        lanes: lanes in memory.
+        behind: whether texts wait in the store that memory has not seen.
+        room: parts that the endpoint would take now.
+        resumed_in_doubt: messages that a restart found submitted and unanswered.
+    """
+
+    held: int
+    lanes: int
+    behind: bool
+    room: int
+    resumed_in_doubt: int
+
+
+class Hub:
+    """The message path.
+
+    Args:
+        store: the journal's store, migrated.
+        directory: what is provisioned.
+        clock: now in microseconds.
+        heads: messages held in memory for each endpoint.
+        part_wait_us: how long the parts of one text are waited for.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        *,
+        clock: Callable[[], int] = wall_clock_us,
+        heads: int = HEADS,
+        part_wait_us: int = PART_WAIT_US,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.directory = directory
+        self.counters = Counters()
+        self._heads = heads
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._intake = Intake(store, clock, self._dispatchers, lambda: self.directory, self.counters, part_wait_us)
+        self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters)
+        self._nursery: trio.Nursery | None = None
+
+    # --- hub.endpoint.Road -------------------------------------------------------------------------------------------
+
+    async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """See ``hub.endpoint.Road``."""
+        return await self._intake.receive(endpoint, arrivals)
+
+    async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
+        """See ``hub.endpoint.Road``."""
+        await self._outcomes.report(endpoint, outcomes)
+
+    def wake(self, endpoint: str) -> None:
+        """See ``hub.endpoint.Road``."""
+        self._dispatchers[endpoint].wake()
+
+    # --- wiring ------------------------------------------------------------------------------------------------------
+
+    def attach(self, endpoint: Endpoint) -> None:
+        """Register an endpoint; its dispatch starts now, or with ``run``."""
+        dispatcher = Dispatcher(endpoint, self.store, self.clock, self._give_up, self._heads)
+        self._dispatchers[endpoint.name] = dispatcher
+        if self._nursery is not None:
+            self._nursery.start_soon(dispatcher.run)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Move messages until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for dispatcher in self._dispatchers.values():
+                nursery.start_soon(dispatcher.run)
+            nursery.start_soon(self._every, SWEEP_S, self._sweep)
+            nursery.start_soon(self._every, EXPIRY_S, self._expire)
+            nursery.start_soon(self._every, PARKED_S, self._forget_parked)
+            task_status.started()
+
+    def statistics(self) -> dict[str, EndpointStatistics]:
+        """A snapshot of every endpoint's dispatch, by name."""
+        return {
+            name: EndpointStatistics(d.lanes.size, len(d.lanes), d.behind, d.endpoint.room(), d.resumed_in_doubt)
+            for name, d in self._dispatchers.items()
+        }
+
+    def dispatcher(self, endpoint: str) -> Dispatcher:
+        """The dispatcher of an endpoint. Raises: UnknownEndpoint."""
+        try:
+            return self._dispatchers[endpoint]
+        except KeyError:
+            raise UnknownEndpoint(endpoint) from None
+
+    # --- from time to time -------------------------------------------------------------------------------------------
+
+    async def _give_up(self, dispatcher: Dispatcher, entries: list[tuple[Queued, str]]) -> None:
+        await self._outcomes.give_up(dispatcher, entries)
+
+    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        while True:
+            try:
+                await work()  # type: ignore[misc]
+            except StoreError as error:
+                log.warning("the store refused housekeeping, it goes on", error=type(error).__name__)
+            await trio.sleep(seconds)
+
+    async def _sweep(self) -> None:
+        await self._intake.sweep()
+        for request in await self.store.read(operations.requests):
+            await self._carry_out(request)
+
+    async def _expire(self) -> None:
+        now_us = self.clock()
+        rows = await self.store.read(lambda tx: tx.sql.execute(journal.overdue_messages(now_us, 1000)).all())
+        for row in rows:
+            await self._end_waiting(journal.standing_of(row), "expired")
+
+    async def _forget_parked(self) -> None:
+        now_us = self.clock()
+        await self.store.transact(lambda tx: operations.forget_parked(tx, now_us))
+
+    async def _end_waiting(self, standing: journal.Standing, reason: str) -> None:
+        """End a message that waits, in memory or only in the store. One that is on the wire is left alone."""
+        message = standing.message
+        dispatcher = self._dispatchers.get(message.endpoint)
+        if dispatcher is None:
+            return
+        entry = dispatcher.idle(message.id)
+        if entry is None:
+            if message.id in dispatcher.held:
+                return
+            entry = dispatcher.take_aside(standing)
+            still = await self.store.read(lambda tx: operations.standing(tx, message.id))
+            if still is None or still.state is not State.QUEUED:
+                dispatcher.ended(entry, self.clock())
+                return
+        await self._outcomes.give_up(dispatcher, [(entry, reason)])
+
+    async def _carry_out(self, request: operations.Request) -> None:
+        """Do what an operator asked for: retry a dead letter, or drop a message."""
+        standing = await self.store.read(lambda tx: operations.standing(tx, request.message_id))
+        if standing is not None:
+            dispatcher = self._dispatchers.get(standing.message.endpoint)
+            if request.verb == "drop":
+                await self._drop(standing)
+            elif dispatcher is not None and request.verb == "retry":
+                await self._replay(dispatcher, standing)
+        await self.store.transact(lambda tx: operations.done(tx, request))
+        log.info("operator's request", verb=request.verb, message_id=request.message_id, who=request.who)
+
+    async def _drop(self, standing: journal.Standing) -> None:
+        if standing.state in (State.QUEUED, State.SUBMITTING):
+            await self._end_waiting(standing, "dropped")
+        else:
+            await self.store.transact(lambda tx: operations.drop_dead(tx, standing.message.id))
+
+    async def _replay(self, dispatcher: Dispatcher, standing: journal.Standing) -> None:
+        message_id = standing.message.id
+        now_us = self.clock()
+        dispatcher.begin_replay(message_id)
+        revived: journal.Standing | None = None
+        try:
+            validity_us = dispatcher.endpoint.validity_us
+            revived = await self.store.transact(lambda tx: operations.revive(tx, message_id, now_us + validity_us))
+        finally:
+            dispatcher.end_replay(revived, message_id)

@@ -1,0 +1,545 @@
+"""Intake: check, reassemble, route, thread, journal. One for the hub; all endpoints' arrivals come through here.
+
+A batch becomes one journal write. Its steps:
+
+1. *Before it*, on plain values: route each arrival, refuse what cannot be taken, reserve a place in the lane it will go
+   to.
+2. *In it* (the store's writer, so that nothing races): journal arriving parts and complete texts, find or open threads,
+   settle receipts, insert messages, publish events. A batch that needs none of this but inserts is written as plain
+   rows.
+3. *After it*: hand the entries to their dispatchers, answer the caller.
+
+Every part of a long text is journalled and acknowledged as it comes. The text goes on when its last part is there, or
+with marks for what is missing when the wait for it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from hub import feed, journal, receipts, routing
+from hub.dispatch import Dispatcher, Queued
+from hub.model import (
+    NO_ATTRIBUTES,
+    Accepted,
+    Arrival,
+    Kind,
+    Message,
+    Reason,
+    ReceiptWanted,
+    Rejected,
+    State,
+    TryLater,
+    Verdict,
+)
+from hub.statistics import Counters
+from provisioning import Directory
+from store import Op, Store, StoreError, StoreFull, Transaction
+from threading_tokens import (
+    Contention,
+    Designation,
+    ExpiredToken,
+    ForeignToken,
+    Thread,
+    ThreadArrival,
+    TokenError,
+    registry,
+)
+
+PART_WAIT_US = 120_000_000  # carriers deliver the parts of one text within seconds; handsets may be away for a minute
+MISSING = "[…]"  # stands in a text for a part that never came
+MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be concatenated
+
+log = structlog.get_logger("hub.intake")
+
+
+class Draft:
+    """A text on its way through intake.
+
+    Attributes:
+        index: its place in the batch, -1 when it comes from a sweep.
+        part: as it came.
+        arrival: what goes on: as it came, or the whole text once the last of its parts came.
+        route: where it goes.
+        source: the address it comes from, as its recipient shall see it.
+        message_id: the id it will have.
+        part_id: the id of the part it came as, 0 when it came whole.
+        entry: its reserved place, or None when it is left to the store.
+        message: the message, once it is known.
+        complete: False for a part whose text is incomplete.
+        token: of its thread, for the answer.
+    """
+
+    __slots__ = (
+        "arrival",
+        "complete",
+        "entry",
+        "index",
+        "message",
+        "message_id",
+        "part",
+        "part_id",
+        "route",
+        "source",
+        "token",
+    )
+
+    def __init__(self, index: int, arrival: Arrival, route: routing.Route, source: str) -> None:
+        self.index = index
+        self.part = arrival
+        self.arrival = arrival
+        self.route = route
+        self.source = source
+        self.message_id = 0
+        self.part_id = 0
+        self.entry: Queued | None = None
+        self.message: Message | None = None
+        self.complete = True
+        self.token = ""
+
+
+class Settlement:
+    """What a write did for one endpoint: entries in memory, and ids left to the store."""
+
+    __slots__ = ("entries", "left")
+
+    def __init__(self) -> None:
+        self.entries: list[Queued] = []
+        self.left: list[int] = []
+
+
+class Intake:
+    """See the module's head.
+
+    Args:
+        store: the journal's store.
+        clock: now in microseconds.
+        dispatchers: by endpoint name; the hub's, live.
+        directory: answers the snapshot in force.
+        counters: the hub's.
+        part_wait_us: how long the parts of one text are waited for.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        dispatchers: Mapping[str, Dispatcher],
+        directory: Callable[[], Directory],
+        counters: Counters,
+        part_wait_us: int = PART_WAIT_US,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatchers = dispatchers
+        self._directory = directory
+        self._counters = counters
+        self._part_wait_us = part_wait_us
+
+    async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """See ``hub.endpoint.Road.receive``."""
+        self._counters.count("arrived", endpoint, len(arrivals))
+        verdicts: list[Verdict | None] = [None] * len(arrivals)
+        threads = await self._threads_of_desk(endpoint, arrivals) if endpoint.startswith("desk:") else None
+        now_us = self._clock()
+        drafts: list[Draft] = []
+        news: list[int] = []
+        for index, arrival in enumerate(arrivals):
+            if arrival.receipt is not None:
+                news.append(index)
+                continue
+            decided = self._decide(endpoint, arrival, threads[index] if threads is not None else None)
+            if isinstance(decided, Reason):
+                verdicts[index] = Rejected(decided)
+                self._counters.refuse(endpoint, decided.value)
+            else:
+                source = arrival.source
+                if threads is not None:
+                    thread = threads[index]
+                    known = thread if isinstance(thread, Thread) else None
+                    source = routing.origin_of(self._directory(), decided.call_centre, decided.number, known)
+                drafts.append(Draft(index, arrival, decided, source))
+        if drafts or news:
+            try:
+                await self._write(endpoint, drafts, [arrivals[i] for i in news], now_us)
+            except (StoreError, Contention) as error:
+                log.warning(
+                    "journal refused a batch", endpoint=endpoint, size=len(arrivals), error=type(error).__name__
+                )
+                self._counters.count("try_later", endpoint, len(drafts) + len(news))
+                later = TryLater(5.0 if isinstance(error, StoreFull) else 1.0)
+                return [later if verdict is None else verdict for verdict in verdicts]
+        for draft in drafts:
+            verdicts[draft.index] = Accepted(draft.part_id or draft.message_id, draft.token)
+        for index in news:
+            verdicts[index] = Accepted(0)
+        self._counters.count("accepted", endpoint, len(drafts))
+        return verdicts  # type: ignore[return-value]  # every index was filled
+
+    # --- before the write --------------------------------------------------------------------------------------------
+
+    async def _threads_of_desk(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Thread | TokenError | None]:
+        """The thread that each of a desk's arrivals names by token, or that is open between the two."""
+        directory = self._directory()
+        call_centre = call_centre_of(directory, endpoint)
+        centre = directory.call_centre(call_centre)
+        default = centre.default_number if centre is not None else ""
+
+        def work(tx: Transaction) -> list[Thread | TokenError | None]:
+            tokens = [arrival.token for arrival in arrivals if arrival.token]
+            named = iter(registry.by_token(tx, call_centre, tokens) if tokens else ())
+            found: list[Thread | TokenError | None] = []
+            for arrival in arrivals:
+                if arrival.token:
+                    found.append(next(named))
+                elif arrival.receipt is not None:
+                    found.append(None)
+                else:
+                    number = arrival.source or default
+                    found.append(registry.open_thread(tx, call_centre, number, arrival.destination))
+            return found
+
+        return await self._store.read(work)
+
+    def _decide(self, endpoint: str, arrival: Arrival, thread: Thread | TokenError | None) -> routing.Route | Reason:
+        if len(arrival.text) > MAX_TEXT_CHARACTERS:
+            return Reason.TOO_LONG
+        directory = self._directory()
+        if not endpoint.startswith("desk:"):
+            route = routing.decide_from_network(arrival, directory)
+        elif isinstance(thread, TokenError):
+            if isinstance(thread, ForeignToken):
+                desk = directory.desk(endpoint.removeprefix("desk:"))
+                hidden = desk is not None and desk.foreign_token == "unknown"  # noqa: S105 - a policy
+                return Reason.UNKNOWN_TOKEN if hidden else Reason.FOREIGN_TOKEN
+            return Reason.EXPIRED_TOKEN if isinstance(thread, ExpiredToken) else Reason.UNKNOWN_TOKEN
+        else:
+            call_centre = call_centre_of(directory, endpoint)
+            route = routing.decide_from_desk(arrival, call_centre, thread, directory)
+        if isinstance(route, routing.Route):
+            if route.endpoint not in self._dispatchers:
+                return Reason.NO_ROUTE
+            if route.call_centre and arrival.data is not None:
+                return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
+        return route
+
+    def _reserve(self, endpoint: str, drafts: Sequence[Draft], now_us: int) -> bool:
+        """Give out ids and places. Nothing may run between this and the submission of the write.
+
+        Returns: whether the batch is plain: every draft's message is known already.
+        """
+        new_id = self._store.new_id
+        plain = True
+        for draft in drafts:
+            arrival, route = draft.arrival, draft.route
+            if arrival.concatenation is not None:
+                draft.part_id = new_id()
+                draft.complete = False
+                plain = False
+            draft.message_id = new_id()
+            dispatcher = self._dispatchers[route.endpoint]
+            if route.call_centre:
+                plain = False
+            elif draft.complete:
+                draft.message = self._message(endpoint, draft, now_us, None)
+            draft.entry = dispatcher.reserve(
+                draft.message_id, draft.message, draft.source, arrival.destination, arrival.not_before_us, now_us
+            )
+        return plain
+
+    def _message(self, endpoint: str, draft: Draft, now_us: int, thread: Thread | None, news: str = "") -> Message:
+        arrival, route = draft.arrival, draft.route
+        validity_us = arrival.validity_us or self._dispatchers[route.endpoint].endpoint.validity_us
+        start_us = max(now_us, arrival.not_before_us)
+        return Message(
+            id=draft.message_id,
+            kind=Kind.TEXT,
+            origin=endpoint,
+            endpoint=route.endpoint,
+            source=draft.source,
+            destination=arrival.destination,
+            text=arrival.text,
+            data=arrival.data,
+            receipt_wanted=arrival.receipt_wanted,
+            upstream_id=arrival.upstream_id,
+            received_us=now_us,
+            expires_us=start_us + validity_us,
+            not_before_us=arrival.not_before_us,
+            call_centre=route.call_centre,
+            thread_id=thread.id if thread is not None else 0,
+            token=thread.token if thread is not None else "",
+            designation=thread.address if thread is not None else "",
+            thread_news=news,
+            attributes=arrival.attributes,
+        )
+
+    # --- the write ---------------------------------------------------------------------------------------------------
+
+    async def _write(self, endpoint: str, drafts: list[Draft], news: list[Arrival], now_us: int) -> None:
+        plain = self._reserve(endpoint, drafts, now_us)
+        found = receipts.News({}, [])
+        try:
+            if plain and not news:
+                events = [("message", draft.message_id) for draft in drafts]
+                rows = [(d.message, self._state(d)) for d in drafts if d.message is not None]
+                await self._store.commit(
+                    [journal.insert_messages(rows), feed.outbox(self._store.new_id(), now_us, events)]
+                )
+            else:
+                found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
+        except BaseException:
+            self._settle(drafts, False)
+            raise
+        self._settle(drafts, True)
+        for name, last_id in found.made.items():
+            if name in self._dispatchers:
+                self._dispatchers[name].receipts_made(last_id)
+        self._counters.count("receipts_settled", endpoint, found.settled)
+        self._counters.count("receipts_parked", endpoint, found.parked)
+        self._counters.count("receipts_repeated", endpoint, found.repeated)
+
+    @staticmethod
+    def _state(draft: Draft) -> State:
+        return State.SUBMITTING if draft.entry is not None and draft.entry.claimed else State.QUEUED
+
+    def _in_writer(
+        self, tx: Transaction, endpoint: str, drafts: Sequence[Draft], news: Sequence[Arrival], now_us: int
+    ) -> receipts.News:
+        """The transaction of a batch that is not plain. May run more than once: it sets, it never adds."""
+        found = receipts.News({}, [])
+        if news:
+            self._take_receipts(tx, endpoint, news, now_us, found)
+        self._assemble(tx, endpoint, [d for d in drafts if d.part_id], now_us)
+        complete = [draft for draft in drafts if draft.complete]
+        self._thread(tx, endpoint, [d for d in complete if d.route.call_centre], now_us, found)
+        for draft in complete:
+            if not draft.route.call_centre:
+                draft.message = self._message(endpoint, draft, now_us, None)
+        rows = [(draft.message, self._state(draft)) for draft in complete if draft.message is not None]
+        if rows:
+            tx.write(journal.insert_messages(rows))
+        events = [*found.events, *(("message", draft.message_id) for draft in complete)]
+        if events:
+            tx.write(feed.outbox(self._store.new_id(), now_us, events))
+        return found
+
+    def _take_receipts(
+        self, tx: Transaction, endpoint: str, news: Sequence[Arrival], now_us: int, found: receipts.News
+    ) -> None:
+        final = [a for a in news if a.receipt is not None and a.receipt.state.is_final]
+        if final:
+            receipts.correlate(tx, endpoint, final, now_us, self._store.new_id, self._validity_us, found)
+
+    def _validity_us(self, endpoint: str) -> int:
+        dispatcher = self._dispatchers.get(endpoint)
+        return dispatcher.endpoint.validity_us if dispatcher is not None else 86_400_000_000
+
+    def _assemble(self, tx: Transaction, endpoint: str, parts: Sequence[Draft], now_us: int) -> None:
+        """Journal arriving parts; make whole texts of those that are complete."""
+        if not parts:
+            return
+        deadline_us = now_us + self._part_wait_us
+        waiting = self._waiting_parts(tx, endpoint, [d.part for d in parts])
+        completed: list[tuple[int, int]] = []
+        rows: list[tuple[Any, ...]] = []
+        for draft in parts:
+            arrival = draft.part
+            key = _key(endpoint, arrival)
+            group = waiting.setdefault(key, {})
+            c = arrival.concatenation
+            assert c is not None  # noqa: S101 - parts have it
+            group.setdefault(c.number, []).append((draft.part_id, arrival))
+            message_id = 0
+            draft.complete = len(group) == c.total
+            if draft.complete:
+                message_id = draft.message_id
+                completed += [(i, message_id) for same in group.values() for i, _ in same if i != draft.part_id]
+                draft.arrival = whole_of(group, c.total)
+                del waiting[key]
+            rows.append(
+                (draft.part_id, message_id, *key[:4], c.total, c.number, deadline_us, journal.arrival_body(arrival))
+            )
+        tx.write(Op(journal.insert_arrived_part, rows))
+        if completed:
+            tx.write(Op(journal.complete_arrived_part, completed))
+
+    @staticmethod
+    def _waiting_parts(
+        tx: Transaction, endpoint: str, parts: Sequence[Arrival]
+    ) -> dict[tuple[str, str, str, int, int], dict[int, list[tuple[int, Arrival]]]]:
+        keys = list(
+            dict.fromkeys((a.source, a.destination, a.concatenation.reference) for a in parts if a.concatenation)
+        )
+        waiting: dict[tuple[str, str, str, int, int], dict[int, list[tuple[int, Arrival]]]] = {}
+        for row in tx.select(journal.select_waiting_parts, keys):
+            if row[1] == endpoint:
+                group = waiting.setdefault((row[1], row[2], row[3], row[4], row[5]), {})
+                group.setdefault(row[6], []).append((row[0], journal.arrival_of(row[7])))
+        return waiting
+
+    def _thread(
+        self, tx: Transaction, endpoint: str, drafts: Sequence[Draft], now_us: int, found: receipts.News
+    ) -> None:
+        """Find or open the threads of texts, and complete their messages."""
+        if not drafts:
+            return
+        directory = self._directory()
+        desk = endpoint.startswith("desk:")
+        wanted = [
+            ThreadArrival(
+                call_centre=d.route.call_centre,
+                number=d.route.number,
+                customer=d.route.customer,
+                network_endpoint=d.route.endpoint if desk else endpoint,
+                text=d.arrival.text,
+                outbound=desk,
+                designation=_writer(d.arrival) if desk else None,
+            )
+            for d in drafts
+        ]
+        rules = {name: routing.rules_of(directory, name) for name in {w.call_centre for w in wanted}}
+        resolutions = registry.resolve(tx, wanted, rules, now_us, self._store.new_id)
+        for draft, resolution in zip(drafts, resolutions, strict=True):
+            thread = resolution.thread
+            draft.token = thread.token
+            draft.message = self._message(endpoint, draft, now_us, thread, resolution.news)
+            if resolution.news:
+                found.events.append(("thread", thread.id, resolution.news))
+            if resolution.closed is not None:
+                found.events.append(("thread", resolution.closed.id, f"closed:{resolution.closed.close_reason}"))
+
+    # --- after the write ---------------------------------------------------------------------------------------------
+
+    def _settle(self, drafts: Sequence[Draft], committed: bool) -> None:
+        """Hand what was reserved to the dispatchers, or take it back."""
+        now_us = self._clock()
+        settlements: dict[str, tuple[Settlement, Settlement]] = {}
+        for draft in drafts:
+            settlement = settlements.get(draft.route.endpoint)
+            if settlement is None:
+                settlement = settlements[draft.route.endpoint] = (Settlement(), Settlement())
+            which = settlement[0 if committed and draft.complete else 1]
+            if draft.entry is None:
+                which.left.append(draft.message_id)
+            else:
+                draft.entry.message = draft.message
+                which.entries.append(draft.entry)
+        for name, (good, bad) in settlements.items():
+            dispatcher = self._dispatchers[name]
+            if bad.entries or bad.left:
+                dispatcher.commit_failed(bad.entries, bad.left, now_us)
+            if good.entries or good.left:
+                dispatcher.commit_done(good.entries, good.left, now_us)
+
+    # --- texts whose parts do not come -------------------------------------------------------------------------------
+
+    async def sweep(self, limit: int = 500) -> int:
+        """Let texts go on whose wait for missing parts has ended. Returns: how many."""
+        now_us = self._clock()
+        overdue = await self._store.read(lambda tx: tx.sql.execute(journal.overdue_parts(now_us, limit)).all())
+        groups = {(row[1], row[2], row[3], row[4], row[5]): journal.arrival_of(row[6]) for row in overdue}
+        for key, arrival in groups.items():
+            decided = routing.decide_from_network(arrival, self._directory())
+            if isinstance(decided, Reason) or decided.endpoint not in self._dispatchers:
+                await self._give_up_waiting(key, arrival, None, now_us)
+            else:
+                await self._give_up_waiting(key, arrival, decided, now_us)
+        return len(groups)
+
+    async def _give_up_waiting(
+        self, key: tuple[str, str, str, int, int], arrival: Arrival, route: routing.Route | None, now_us: int
+    ) -> None:
+        endpoint = key[0]
+        if route is None:  # the number was withdrawn in the meantime: there is nobody to give it to
+            drafts: list[Draft] = []
+            gone = self._store.new_id()
+        else:
+            draft = Draft(-1, arrival, route, arrival.source)
+            drafts = [draft]
+            self._reserve(endpoint, drafts, now_us)
+            gone = draft.message_id
+
+        def work(tx: Transaction) -> None:
+            group = self._waiting_parts(tx, endpoint, [arrival]).get(key)
+            for draft in drafts:
+                draft.complete = bool(group)
+            if not group:  # completed after all
+                return
+            tx.write(Op(journal.complete_arrived_part, [(i, gone) for same in group.values() for i, _ in same]))
+            found = receipts.News({}, [])
+            for draft in drafts:
+                draft.arrival = whole_of(group, key[4])
+                draft.message = self._message(endpoint, draft, now_us, None)
+                if draft.route.call_centre:
+                    self._thread(tx, endpoint, drafts, now_us, found)
+                tx.write(journal.insert_messages([(draft.message, self._state(draft))]))
+                tx.write(feed.outbox(self._store.new_id(), now_us, [*found.events, ("message", draft.message_id)]))
+
+        try:
+            await self._store.transact(work)
+        except BaseException:
+            self._settle(drafts, False)
+            raise
+        self._settle(drafts, True)
+        self._counters.count("incomplete", endpoint, 1)
+        log.info("a text goes on with parts missing", endpoint=endpoint, total=key[4])
+
+
+def call_centre_of(directory: Directory, endpoint: str) -> str:
+    """The tenant of a desk's endpoint, empty when the desk is gone."""
+    desk = directory.desk(endpoint.removeprefix("desk:"))
+    return desk.call_centre if desk is not None else ""
+
+
+def whole_of(group: Mapping[int, Sequence[tuple[int, Arrival]]], total: int) -> Arrival:
+    """The whole text of the parts that came.
+
+    Args:
+        group: by part number, the (id, arrival) of each time the part came; the first counts.
+        total: how many parts there should be.
+
+    Returns: the first part's arrival with the whole text. ``attributes`` lists the ids of the parts whose sender wants
+        receipts (``arrived``), and the numbers that are missing (``missing``).
+    """
+    numbers = sorted(group)
+    first = group[numbers[0]][0][1]
+    missing = [number for number in range(1, total + 1) if number not in group]
+    wanting = [
+        (part_id, arrival.receipt_wanted)
+        for number in numbers
+        for part_id, arrival in group[number]
+        if arrival.receipt_wanted is not ReceiptWanted.NONE
+    ]
+    attributes = {name: value for name, value in first.attributes.items() if name != "udh"}
+    if wanting:
+        attributes["arrived"] = ",".join(str(part_id) for part_id, _ in wanting)
+    if missing:
+        attributes["missing"] = ",".join(map(str, missing))
+    return msgspec.structs.replace(
+        first,
+        text=_mended("".join(group[n][0][1].text if n in group else MISSING for n in range(1, total + 1))),
+        concatenation=None,
+        receipt_wanted=min((wanted for _, wanted in wanting), default=ReceiptWanted.NONE),
+        attributes=attributes or NO_ATTRIBUTES,
+    )
+
+
+def _mended(text: str) -> str:
+    """Halves of surrogate pairs that met at a seam made whole; those that met nothing become U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _key(endpoint: str, arrival: Arrival) -> tuple[str, str, str, int, int]:
+    c = arrival.concatenation
+    assert c is not None  # noqa: S101 - parts have it
+    return endpoint, arrival.source, arrival.destination, c.reference, c.total
+
+
+def _writer(arrival: Arrival) -> Designation | None:
+    """The CSR who wrote, as the translator names them."""
+    address = arrival.attributes.get("from", "")
+    return Designation("address", address) if address else None

@@ -1,0 +1,270 @@
+"""The journal: messages to rows and back, and the statements that move them.
+
+``body`` is versioned JSON with what no query asks for. Version 1 is ``BodyV1``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, select, text
+
+from hub.model import NO_ATTRIBUTES, Arrival, Kind, Message, Receipt, ReceiptWanted, State
+from hub.tables import arrived_part, carrier_part, message, parked_receipt
+from store import Delete, Insert, Op, SelectByKeys, Update
+
+
+class BodyV1(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a message row carries beside its columns."""
+
+    v: int
+    text: str = ""
+    data: bytes | None = None
+    receipt: Receipt | None = None
+    upstream_id: str = ""
+    token: str = ""
+    thread_news: str = ""
+    designation: str = ""
+    attributes: dict[str, str] = NO_ATTRIBUTES
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """A pending message as it was read back: itself, and where it stands.
+
+    Attributes:
+        message: the message.
+        state: queued or submitting.
+        next_part: parts already answered for.
+        attempts: temporary refusals so far.
+        next_us: not before this time.
+        in_doubt: times that an answer was lost so far.
+    """
+
+    message: Message
+    state: State
+    next_part: int
+    attempts: int
+    next_us: int
+    in_doubt: int
+
+
+MESSAGE_COLUMNS = (
+    "id",
+    "kind",
+    "state",
+    "origin",
+    "endpoint",
+    "source",
+    "destination",
+    "call_centre",
+    "thread_id",
+    "received_us",
+    "expires_us",
+    "next_us",
+    "done_us",
+    "next_part",
+    "attempts",
+    "in_doubt",
+    "receipt_wanted",
+    "receipts_settled",
+    "receipts_failed",
+    "reason",
+    "body",
+)
+
+insert_message = Insert(message, MESSAGE_COLUMNS)
+claim_message = Update(message, key=("id",), set=("state",))
+move_message = Update(
+    message,
+    key=("id",),
+    set=("state", "next_part", "attempts", "in_doubt", "next_us", "done_us", "reason"),
+)
+settle_message = Update(message, key=("id",), set=("state", "receipts_settled", "receipts_failed", "done_us", "reason"))
+select_messages = SelectByKeys(message, MESSAGE_COLUMNS, key=("id",))
+
+insert_arrived_part = Insert(
+    arrived_part,
+    ("id", "message_id", "origin", "source", "destination", "reference", "total", "number", "deadline_us", "body"),
+)
+complete_arrived_part = Update(arrived_part, key=("id",), set=("message_id",))
+select_waiting_parts = SelectByKeys(
+    arrived_part,
+    ("id", "origin", "source", "destination", "reference", "total", "number", "body"),
+    key=("source", "destination", "reference"),
+    where="message_id = 0",
+)
+
+insert_carrier_part = Insert(carrier_part, ("endpoint", "carrier_id", "message_id", "part", "state"))
+settle_carrier_part = Update(carrier_part, key=("endpoint", "carrier_id", "message_id", "part"), set=("state",))
+select_carrier_parts = SelectByKeys(
+    carrier_part, ("endpoint", "carrier_id", "message_id", "part", "state"), key=("endpoint", "carrier_id")
+)
+
+insert_parked_receipt = Insert(parked_receipt, ("id", "endpoint", "carrier_id", "parked_us", "body"))
+select_parked_receipts = SelectByKeys(
+    parked_receipt, ("id", "endpoint", "carrier_id", "body"), key=("endpoint", "carrier_id")
+)
+delete_parked_receipt = Delete(parked_receipt, key=("id",))
+
+_HALVES = "utf16"  # the attribute of a text that ends in half a surrogate pair
+_encode = msgspec.json.Encoder().encode
+_decode_body = msgspec.json.Decoder(BodyV1).decode
+_decode_arrival = msgspec.json.Decoder(Arrival).decode
+_decode_receipt = msgspec.json.Decoder(Receipt).decode
+
+
+def row_of(m: Message, state: State) -> tuple[Any, ...]:
+    """The row of a new message, in the order of ``MESSAGE_COLUMNS``."""
+    body = BodyV1(1, m.text, m.data, m.receipt, m.upstream_id, m.token, m.thread_news, m.designation, m.attributes)
+    return (
+        m.id,
+        int(m.kind),
+        int(state),
+        m.origin,
+        m.endpoint,
+        m.source,
+        m.destination,
+        m.call_centre,
+        m.thread_id,
+        m.received_us,
+        m.expires_us,
+        m.not_before_us,
+        0,
+        0,
+        0,
+        0,
+        int(m.receipt_wanted),
+        0,
+        0,
+        "",
+        _encode(body).decode(),
+    )
+
+
+def message_of(row: Sequence[Any]) -> Message:
+    """A message from its row."""
+    body = _decode_body(row[20])
+    return Message(
+        id=row[0],
+        kind=Kind(row[1]),
+        origin=row[3],
+        endpoint=row[4],
+        source=row[5],
+        destination=row[6],
+        text=body.text,
+        data=body.data,
+        receipt=body.receipt,
+        receipt_wanted=ReceiptWanted(row[16]),
+        upstream_id=body.upstream_id,
+        received_us=row[9],
+        expires_us=row[10],
+        not_before_us=row[11],
+        call_centre=row[7],
+        thread_id=row[8],
+        token=body.token,
+        designation=body.designation,
+        thread_news=body.thread_news,
+        attributes=body.attributes,
+    )
+
+
+def standing_of(row: Sequence[Any]) -> Standing:
+    """A pending message from its row."""
+    return Standing(message_of(row), State(row[2]), row[13], row[14], row[11], row[15])
+
+
+def insert_messages(messages: Sequence[tuple[Message, State]]) -> Op:
+    """The write that journals new messages."""
+    return Op(insert_message, [row_of(m, state) for m, state in messages])
+
+
+def claim(ids: Sequence[int]) -> Op:
+    """The write that must be on disk before a part of these messages may be on the wire."""
+    return Op(claim_message, [(i, State.SUBMITTING.value) for i in ids])
+
+
+def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select[Any]:
+    """Pending messages of an endpoint in order of id."""
+    columns = [message.c[name] for name in MESSAGE_COLUMNS]
+    # `state < 2` to the letter: with a parameter there, SQLite would not see that the partial index serves.
+    return (
+        select(*columns)
+        .where(
+            message.c.endpoint == endpoint,
+            message.c.kind == kind.value,
+            message.c.id > after_id,
+            text("message.state < 2"),
+        )
+        .order_by(message.c.id)
+        .limit(limit)
+    )
+
+
+def lane_page(endpoint: str, source: str, destination: str, limit: int) -> Select[Any]:
+    """The first pending texts of one lane in order of id."""
+    return pending_page(endpoint, Kind.TEXT, 0, limit).where(
+        message.c.source == source, message.c.destination == destination
+    )
+
+
+def arrival_body(arrival: Arrival) -> str:
+    """An arrival as versioned JSON (the version is the struct's: fields are only ever added).
+
+    A part may end in half a surrogate pair whose other half comes with the next part. No JSON carries that, so such a
+    text travels as UTF-16 in an attribute.
+    """
+    try:
+        return _encode(arrival).decode()
+    except UnicodeEncodeError:
+        octets = base64.b64encode(arrival.text.encode("utf-16-le", "surrogatepass")).decode()
+        halves = msgspec.structs.replace(arrival, text="", attributes={**arrival.attributes, _HALVES: octets})
+        return _encode(halves).decode()
+
+
+def arrival_of(body: str) -> Arrival:
+    """An arrival from its JSON."""
+    arrival = _decode_arrival(body)
+    octets = arrival.attributes.get(_HALVES)
+    if octets is None:
+        return arrival
+    text = base64.b64decode(octets).decode("utf-16-le", "surrogatepass")
+    attributes = {name: value for name, value in arrival.attributes.items() if name != _HALVES}
+    return msgspec.structs.replace(arrival, text=text, attributes=attributes)
+
+
+def receipt_body(receipt: Receipt) -> str:
+    """A receipt as JSON."""
+    return _encode(receipt).decode()
+
+
+def receipt_of(body: str) -> Receipt:
+    """A receipt from its JSON."""
+    return _decode_receipt(body)
+
+
+def overdue_parts(now_us: int, limit: int) -> Select[Any]:
+    """One row for each text whose wait for missing parts has ended: any of its parts."""
+    c = arrived_part.c
+    key = (c.origin, c.source, c.destination, c.reference, c.total)
+    # The last part to come sets the end of the wait.
+    return (
+        select(func.max(c.id), *key, func.max(c.body))
+        .where(text("arrived_part.message_id = 0"))
+        .group_by(*key)
+        .having(func.max(c.deadline_us) < now_us)
+        .limit(limit)
+    )
+
+
+def overdue_messages(now_us: int, limit: int) -> Select[Any]:
+    """Queued messages whose validity has ended."""
+    columns = [message.c[name] for name in MESSAGE_COLUMNS]
+    return (
+        select(*columns)
+        .where(text("message.state < 2"), message.c.state == State.QUEUED.value, message.c.expires_us <= now_us)
+        .order_by(message.c.id)
+        .limit(limit)
+    )

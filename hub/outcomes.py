@@ -1,0 +1,240 @@
+"""Outcomes: what became of parts, into the journal, and on from there.
+
+| result | the row says | the lane |
+| --- | --- | --- |
+| ACCEPTED, more parts to come | SUBMITTING, next part | goes on after the gap |
+| ACCEPTED, the last part | ACCEPTED, or DELIVERED where no receipts come | goes on behind it |
+| RETRY | QUEUED, due later; DEAD when trying has ended | waits |
+| THROTTLED, UNSENT | unchanged: nothing is known that was not | the same head, soon |
+| IN_DOUBT | SUBMITTING, in doubt | the same head, same identity |
+| REFUSED | DEAD, with the reason | goes on behind it |
+
+A lane goes on only after its outcome is on disk: what the row says next is never behind what the wire has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+import trio
+
+from hub import feed, journal, receipts
+from hub.dispatch import Dispatcher, Queued
+from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
+from hub.retry import THROTTLE_WAIT_US, decide_retry
+from hub.statistics import Counters
+from store import Op, Store, StoreError, Transaction
+
+STORE_RETRY_S = 0.5
+REASON_CHARACTERS = 80
+
+log = structlog.get_logger("hub.outcomes")
+
+# What upstream hears when the hub gives a message up, by reason.
+WORDS = {"expired": ReceiptState.EXPIRED, "dropped": ReceiptState.DELETED}
+
+
+class Batch:
+    """What a list of outcomes comes to.
+
+    Attributes:
+        moves: rows of ``journal.move_message``.
+        carrier_parts: rows of ``journal.insert_carrier_part``.
+        awaited: (carrier's id, message id, part) of the same.
+        ended: entries that are finished with.
+        going: entries that go on, and when.
+        told: (message, word, error) whose senders are owed receipts now.
+        events: for the feed.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[Any, ...]] = []
+        self.carrier_parts: list[tuple[Any, ...]] = []
+        self.awaited: list[tuple[str, int, int]] = []
+        self.ended: list[Queued] = []
+        self.going: list[tuple[Queued, int]] = []
+        self.told: list[tuple[Message, ReceiptState, str]] = []
+        self.events: list[tuple[str | int, ...]] = []
+
+
+class Outcomes:
+    """See the module's head.
+
+    Args:
+        store: the journal's store.
+        clock: now in microseconds.
+        dispatchers: by endpoint name; the hub's, live.
+        counters: the hub's.
+    """
+
+    def __init__(
+        self, store: Store, clock: Callable[[], int], dispatchers: Mapping[str, Dispatcher], counters: Counters
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatchers = dispatchers
+        self._counters = counters
+
+    async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
+        """See ``hub.endpoint.Road.report``. Never gives up: an outcome that is not journalled would be a duplicate."""
+        dispatcher = self._dispatchers[endpoint]
+        now_us = self._clock()
+        batch = Batch()
+        for outcome in outcomes:
+            entry = dispatcher.held.get(outcome.part.message.id)
+            if entry is not None and entry.flying:
+                self._decide(dispatcher, entry, outcome, now_us, batch)
+        await self.write(dispatcher, batch)
+
+    async def give_up(self, dispatcher: Dispatcher, entries: Sequence[tuple[Queued, str]]) -> None:
+        """End entries that cannot be given any more, each for a reason."""
+        now_us = self._clock()
+        batch = Batch()
+        for entry, reason in entries:
+            self._die(dispatcher, entry, reason, now_us, batch)
+        await self.write(dispatcher, batch)
+
+    async def write(self, dispatcher: Dispatcher, batch: Batch) -> None:
+        """Journal a batch and let its lanes go on."""
+        if batch.moves:
+            while True:
+                try:
+                    made = await self._commit(dispatcher.name, batch)
+                    break
+                except StoreError as error:
+                    log.warning("journal refused outcomes, trying again", error=type(error).__name__)
+                    await trio.sleep(STORE_RETRY_S)
+            for name, last_id in made.items():
+                if name in self._dispatchers:
+                    self._dispatchers[name].receipts_made(last_id)
+        now_us = self._clock()
+        for entry in batch.ended:
+            dispatcher.ended(entry, now_us)
+        for entry, at_us in batch.going:
+            dispatcher.goes_on(entry, at_us, now_us)
+
+    async def _commit(self, endpoint: str, batch: Batch) -> dict[str, int]:
+        if not (batch.told or batch.carrier_parts):
+            ops = [Op(journal.move_message, batch.moves)]
+            if batch.events:
+                ops.append(feed.outbox(self._store.new_id(), self._clock(), batch.events))
+            await self._store.commit(ops)
+            return {}
+        return await self._store.transact(lambda tx: self._in_writer(tx, endpoint, batch))
+
+    def _in_writer(self, tx: Transaction, endpoint: str, batch: Batch) -> dict[str, int]:
+        """The transaction of a batch with receipts in it. May run more than once."""
+        new_id, now_us = self._store.new_id, self._clock()
+        news = receipts.News({}, list(batch.events))
+        tx.write(Op(journal.move_message, batch.moves))
+        if batch.carrier_parts:
+            tx.write(Op(journal.insert_carrier_part, batch.carrier_parts))
+        made = [
+            receipt
+            for message, word, error in batch.told
+            for receipt in receipts.make_receipts(message, word, error, now_us, new_id, self._validity_us)
+        ]
+        receipts.publish(tx, made, news)
+        if batch.awaited:
+            receipts.unpark(tx, endpoint, batch.awaited, now_us, new_id, self._validity_us, news)
+        if news.events:
+            tx.write(feed.outbox(new_id(), now_us, news.events))
+        return news.made
+
+    def _validity_us(self, endpoint: str) -> int:
+        dispatcher = self._dispatchers.get(endpoint)
+        return dispatcher.endpoint.validity_us if dispatcher is not None else 86_400_000_000
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    def _decide(self, dispatcher: Dispatcher, entry: Queued, outcome: Outcome, now_us: int, batch: Batch) -> None:
+        result, name = outcome.result, dispatcher.name
+        if result is Result.ACCEPTED:
+            self._accepted(name, entry, outcome, now_us, batch)
+        elif result is Result.RETRY:
+            self._retry(dispatcher, entry, outcome, now_us, batch)
+        elif result is Result.REFUSED:
+            self._die(dispatcher, entry, outcome.reason or "refused", now_us, batch)
+        elif result is Result.IN_DOUBT:
+            self._counters.count("in_doubt", name)
+            entry.in_doubt += 1
+            entry.doubtful = True
+            batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, outcome.reason))
+            batch.going.append((entry, now_us))
+        else:
+            self._counters.count("throttled" if result is Result.THROTTLED else "unsent", name)
+            wait_us = outcome.retry_after_us or (THROTTLE_WAIT_US if result is Result.THROTTLED else 0)
+            batch.going.append((entry, now_us + wait_us))
+
+    def _accepted(self, name: str, entry: Queued, outcome: Outcome, now_us: int, batch: Batch) -> None:
+        part = outcome.part
+        message = part.message
+        entry.next_part += 1
+        entry.attempts = 0
+        if entry.doubtful:
+            entry.doubtful = False
+            self._counters.count("resent", name)
+        self._counters.count("handed_over", name)
+        if outcome.receipt_expected and outcome.carrier_id and message.kind is Kind.TEXT:
+            batch.carrier_parts.append((name, outcome.carrier_id, message.id, part.number, ""))
+            batch.awaited.append((outcome.carrier_id, message.id, part.number))
+        if entry.next_part < part.total:
+            batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, ""))
+            batch.going.append((entry, now_us))
+            return
+        state = State.ACCEPTED if outcome.receipt_expected else State.DELIVERED
+        batch.moves.append(_move(entry, state, 0, now_us, ""))
+        batch.ended.append(entry)
+        if message.kind is Kind.TEXT:
+            batch.events.append(("handed-over", message.id))
+            if state is State.DELIVERED and receipts.wants(message, ReceiptState.DELIVERED):
+                batch.told.append((message, ReceiptState.DELIVERED, "000"))
+
+    def _retry(self, dispatcher: Dispatcher, entry: Queued, outcome: Outcome, now_us: int, batch: Batch) -> None:
+        message = outcome.part.message
+        entry.attempts += 1
+        due_us = decide_retry(
+            entry.attempts,
+            dispatcher.endpoint.max_attempts,
+            message.id,
+            message.expires_us,
+            now_us,
+            outcome.retry_after_us,
+        )
+        if due_us is None:
+            self._die(dispatcher, entry, outcome.reason or "attempts-used-up", now_us, batch)
+            return
+        self._counters.count("retried", dispatcher.name)
+        entry.claimed = False  # doubt of an earlier try stays: this answer says nothing about it
+        batch.moves.append(_move(entry, State.QUEUED, due_us, 0, outcome.reason))
+        batch.going.append((entry, due_us))
+
+    def _die(self, dispatcher: Dispatcher, entry: Queued, reason: str, now_us: int, batch: Batch) -> None:
+        message = entry.message
+        assert message is not None  # noqa: S101 - only journalled messages die
+        reason = reason[:REASON_CHARACTERS]
+        self._counters.die(dispatcher.name, reason)
+        state = State.DROPPED if reason == "dropped" else State.DEAD
+        batch.moves.append(_move(entry, state, 0, now_us, reason))
+        batch.ended.append(entry)
+        if message.kind is Kind.TEXT:
+            batch.events.append(("dead", message.id, reason))
+            word = WORDS.get(reason, ReceiptState.UNDELIVERABLE)
+            if receipts.wants(message, word):
+                batch.told.append((message, word, "000"))
+
+
+def _move(entry: Queued, state: State, next_us: int, done_us: int, reason: str) -> tuple[Any, ...]:
+    """A row of ``journal.move_message``."""
+    return (
+        entry.id,
+        state.value,
+        entry.next_part,
+        entry.attempts,
+        entry.in_doubt,
+        next_us,
+        done_us,
+        reason[:REASON_CHARACTERS],
+    )

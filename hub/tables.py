@@ -1,0 +1,127 @@
+"""The journal's tables.
+
+``message`` is at once the record of a message, its place in the queue, and its state: there is no second queue to keep
+in step. ``arrived_part`` holds parts of texts that are not complete yet (and, afterwards, which upstream ids a text
+has). ``carrier_part`` maps a carrier's ids to parts whose receipts are awaited. ``parked_receipt`` holds receipts that
+overtook the answer they belong to. ``feed`` is the outbox that services follow. ``operator_request`` is how the command
+line asks a running daemon for something.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, String, Table, Text, text
+
+from store import metadata
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("origin", String(80), nullable=False),
+    Column("endpoint", String(80), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("call_centre", String(64), nullable=False),
+    Column("thread_id", BigInteger, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("next_us", BigInteger, nullable=False),
+    Column("done_us", BigInteger, nullable=False),
+    Column("next_part", SmallInteger, nullable=False),  # parts that the next system has answered for
+    Column("attempts", SmallInteger, nullable=False),
+    Column("in_doubt", SmallInteger, nullable=False),  # times that a part was submitted and its answer lost
+    Column("receipt_wanted", SmallInteger, nullable=False),
+    Column("receipts_settled", SmallInteger, nullable=False),  # parts whose final receipt has come
+    Column("receipts_failed", SmallInteger, nullable=False),  # how many of these say that it will not arrive
+    Column("reason", String(80), nullable=False),
+    Column("body", Text, nullable=False),  # versioned JSON: see hub/journal.py
+    Index(
+        "ix_message_pending",
+        "endpoint",
+        "kind",
+        "id",
+        sqlite_where=text("state < 2"),
+        postgresql_where=text("state < 2"),
+    ),
+    Index("ix_message_lane", "destination", "id", sqlite_where=text("state < 2"), postgresql_where=text("state < 2")),
+    Index(
+        "ix_message_thread",
+        "thread_id",
+        "id",
+        sqlite_where=text("thread_id > 0"),
+        postgresql_where=text("thread_id > 0"),
+    ),
+    Index("ix_message_dead", "id", sqlite_where=text("state = 5"), postgresql_where=text("state = 5")),
+)
+
+arrived_part = Table(
+    "arrived_part",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, nullable=False),  # 0 while its text is incomplete
+    Column("origin", String(80), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("reference", Integer, nullable=False),
+    Column("total", SmallInteger, nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    Column("deadline_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # the arrival, versioned JSON
+    Index(
+        "ix_arrived_part_waiting",
+        "source",
+        "destination",
+        "reference",
+        sqlite_where=text("message_id = 0"),
+        postgresql_where=text("message_id = 0"),
+    ),
+)
+
+carrier_part = Table(
+    "carrier_part",
+    metadata,
+    Column("endpoint", String(80), primary_key=True),
+    Column("carrier_id", String(80), primary_key=True),
+    Column("message_id", BigInteger, primary_key=True),
+    Column("part", SmallInteger, primary_key=True),
+    Column("state", String(8), nullable=False),  # "" while the receipt is awaited, then the receipt's word
+    sqlite_with_rowid=False,
+)
+
+parked_receipt = Table(
+    "parked_receipt",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("endpoint", String(80), nullable=False),
+    Column("carrier_id", String(80), nullable=False),
+    Column("parked_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # the receipt, versioned JSON
+    Index("ix_parked_receipt_carrier_id", "endpoint", "carrier_id"),
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("events", Text, nullable=False),  # versioned JSON: see hub/feed.py
+)
+
+feed_follower = Table(
+    "feed_follower",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+operator_request = Table(
+    "operator_request",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("verb", String(16), nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    Column("who", String(80), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)

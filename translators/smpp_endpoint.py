@@ -1,0 +1,271 @@
+"""What links and accounts have in common: an endpoint over any number of SMPP sessions. A thin trio shell.
+
+For each session two tasks run beside the session's own: one takes the peer's requests to the hub and answers them when
+the journal has them, one takes the peer's answers to the hub. A third, for the endpoint as a whole, reports what could
+not be written and wakes the hub when a brake comes off.
+
+A session's inbox is bounded, and a batch is journalled before the next is taken: a peer that is faster than the journal
+fills its inbox and is throttled by the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+import trio
+
+from hub.endpoint import Road
+from hub.model import (
+    Accepted,
+    Arrival,
+    Message,
+    Outcome,
+    Part,
+    ReceiptWanted,
+    Rejected,
+    Result,
+    Verdict,
+)
+from smpp import pdu as p
+from smpp.constants import CommandStatus, status_name
+from smpp.errors import SmppError
+from smpp.events import Answer, Lost
+from smpp.session import Session, SessionEnded
+from translators import smpp_messages
+from translators.pace import Pace
+from translators.smpp_messages import BadMessage, Dialect, MessagePdu
+
+FULL_AFTER_S = 5.0  # a wait this long means that the store is full, not that it is slow
+
+log = structlog.get_logger("translators.smpp")
+
+_REFUSALS: dict[type[p.PDU], int] = {
+    p.QuerySm: CommandStatus.ESME_RQUERYFAIL,
+    p.CancelSm: CommandStatus.ESME_RCANCELFAIL,
+    p.ReplaceSm: CommandStatus.ESME_RREPLACEFAIL,
+}
+
+
+class SmppEndpoint:
+    """An endpoint over SMPP sessions; links and accounts are made of it.
+
+    Args:
+        name: the endpoint's name.
+        road: the hub.
+        dialect: how the peer writes SMPP.
+        make: SubmitSm towards a carrier, DeliverSm towards an ESME.
+        clock: now in microseconds.
+        gap_us, validity_us, max_attempts: see ``hub.endpoint.Endpoint``.
+        per_s: messages a second towards the peer, 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        road: Road,
+        dialect: Dialect,
+        make: type[p.SubmitSm] | type[p.DeliverSm],
+        *,
+        clock: Callable[[], int],
+        gap_us: int,
+        validity_us: int,
+        max_attempts: int,
+        per_s: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.gap_us = gap_us
+        self.validity_us = validity_us
+        self.max_attempts = max_attempts
+        self.sessions: list[Session] = []  # bound, of either kind
+        self._carriers: list[Session] = []  # those that take what we deliver
+        self._road = road
+        self._dialect = dialect
+        self._make = make
+        self._clock = clock
+        self._pace = Pace(per_s)
+        self._limited = per_s > 0
+        self._unsent: list[Outcome] = []
+        self._braked = False
+        self._chores = trio.Event()
+
+    # --- hub.endpoint.Endpoint ---------------------------------------------------------------------------------------
+
+    def split(self, message: Message) -> Sequence[Any]:
+        """See ``hub.endpoint.Endpoint``."""
+        return smpp_messages.write_messages(message, self._dialect, self._make, self._asks_receipts(message))
+
+    def room(self) -> int:
+        """See ``hub.endpoint.Endpoint``."""
+        carriers = self._carriers
+        room = carriers[0].room if len(carriers) == 1 else sum([session.room for session in carriers])
+        if room and (self._limited or self._pace.resting_until_us):
+            now_us = self._clock()
+            room = min(room, self._pace.allowance(now_us))
+            if room < 1:
+                self._brake()
+                return 0
+        return room
+
+    def deliver(self, parts: Sequence[Part]) -> None:
+        """See ``hub.endpoint.Endpoint``."""
+        if self._limited:
+            self._pace.spend(len(parts))
+        at = 0
+        for session in sorted(self._carriers, key=lambda s: -s.room) if len(self._carriers) > 1 else self._carriers:
+            batch = parts[at : at + session.room] if at or len(parts) > session.room else parts
+            if not batch:
+                break
+            try:
+                session.submit([(part.payload, part) for part in batch])
+            except SmppError as error:
+                log.info("session took nothing", endpoint=self.name, error=type(error).__name__)
+                continue
+            at += len(batch)
+        if at < len(parts):
+            self._unsent += [Outcome(part, Result.UNSENT) for part in parts[at:]]
+            self._chores.set()
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    async def serve(self, session: Session, *, carries: bool) -> None:
+        """Work with a bound session until it is over; all that it owes has then been reported.
+
+        Args:
+            session: bound and running.
+            carries: whether it takes what we deliver (a transmitter of a link, a receiver of an account).
+        """
+        self.sessions.append(session)
+        if carries:
+            self._carriers.append(session)
+            self._road.wake(self.name)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._take_requests, session)
+                nursery.start_soon(self._take_answers, session)
+        finally:
+            self.sessions.remove(session)
+            if carries:
+                self._carriers.remove(session)
+
+    async def do_chores(self) -> None:
+        """Report what could not be written, wake the hub when a brake comes off. Runs until cancelled."""
+        while True:
+            await self._chores.wait()
+            self._chores = trio.Event()
+            if self._unsent:
+                unsent, self._unsent = self._unsent, []
+                await self._road.report(self.name, unsent)
+            if self._braked:
+                now_us = self._clock()
+                await trio.sleep(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6))
+                self._braked = False
+                self._road.wake(self.name)
+
+    def _brake(self) -> None:
+        if not self._braked:
+            self._braked = True
+            self._chores.set()
+
+    async def _take_requests(self, session: Session) -> None:
+        try:
+            while True:
+                requests = await session.receive_requests()
+                await self._take(session, requests)
+        except SessionEnded:
+            return
+
+    async def _take(self, session: Session, requests: Sequence[p.PDU]) -> None:
+        now_us = self._clock()
+        arrivals: list[Arrival] = []
+        answered: list[p.PDU] = []
+        asked: list[p.PDU] = []
+        for request in requests:
+            if isinstance(request, p.SubmitSm | p.DeliverSm | p.DataSm):
+                try:
+                    arrival = smpp_messages.read_message(request, self._dialect, now_us)
+                    self._permit(request, arrival, now_us)
+                except BadMessage as error:
+                    answered.append(_response(request, error.command_status))
+                else:
+                    arrivals.append(arrival)
+                    asked.append(request)
+            else:
+                response = self._answer_other(request)
+                if response is not None:
+                    answered.append(response)
+        if answered:
+            session.respond(answered)
+        if arrivals:
+            verdicts = await self._road.receive(self.name, arrivals)
+            session.respond([_answer(request, verdict) for request, verdict in zip(asked, verdicts, strict=True)])
+
+    def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
+        """Let an arrival pass. Raises: BadMessage."""
+
+    def _answer_other(self, request: p.PDU) -> p.PDU | None:
+        """The response to a request that brings no message."""
+        response_class = p.response_class(request)
+        if response_class is None:  # alert_notification
+            return None
+        status = _REFUSALS.get(type(request), CommandStatus.ESME_RINVCMDID)
+        return response_class(command_status=int(status), sequence_number=request.sequence_number)
+
+    async def _take_answers(self, session: Session) -> None:
+        try:
+            while True:
+                answers = await session.receive_answers()
+                now_us = self._clock()
+                await self._road.report(self.name, [self._outcome(answer, now_us) for answer in answers])
+        except SessionEnded:
+            return
+
+    def _outcome(self, answer: Answer, now_us: int) -> Outcome:
+        part, response = answer.key, answer.response
+        if response is None:
+            if answer.lost is Lost.UNSENT:
+                return Outcome(part, Result.UNSENT)
+            if answer.lost is Lost.UNENCODABLE:
+                return Outcome(part, Result.REFUSED, reason="cannot-be-encoded")
+            return Outcome(part, Result.IN_DOUBT, reason=str(answer.lost))
+        status = response.command_status
+        result = smpp_messages.result_of(status)
+        if result is Result.ACCEPTED:
+            if self._pace.resting_until_us:
+                self._pace.accepted(now_us)
+            if isinstance(response, p.GenericNack):
+                return Outcome(part, Result.IN_DOUBT, reason="generic_nack")
+            carrier_id = getattr(response, "message_id", "")
+            return Outcome(part, Result.ACCEPTED, carrier_id, receipt_expected=self._awaits_receipt(part, carrier_id))
+        if result is Result.THROTTLED:
+            self._pace.throttled(now_us)
+            self._brake()
+        return Outcome(part, result, reason=status_name(status))
+
+    def _asks_receipts(self, message: Message) -> bool:
+        """Whether the peer is asked for receipts of a message."""
+        return self._dialect.ask_receipts and message.receipt_wanted is not ReceiptWanted.NONE
+
+    def _awaits_receipt(self, part: Part, carrier_id: str) -> bool:
+        """Whether a receipt will come for a part that was accepted."""
+        return bool(carrier_id) and bool(part.payload.registered_delivery)
+
+
+def _response(request: p.PDU, command_status: int, message_id: str = "") -> p.PDU:
+    if isinstance(request, p.SubmitSm):
+        return p.SubmitSmResp(
+            command_status=command_status, sequence_number=request.sequence_number, message_id=message_id
+        )
+    if isinstance(request, p.DeliverSm):
+        return p.DeliverSmResp(command_status=command_status, sequence_number=request.sequence_number)
+    return p.DataSmResp(command_status=command_status, sequence_number=request.sequence_number, message_id=message_id)
+
+
+def _answer(request: p.PDU, verdict: Verdict) -> p.PDU:
+    if isinstance(verdict, Accepted):
+        return _response(request, 0, str(verdict.message_id))
+    if isinstance(verdict, Rejected):
+        return _response(request, smpp_messages.STATUS_OF_REASON.get(verdict.reason, CommandStatus.ESME_RSYSERR))
+    full = verdict.after_s >= FULL_AFTER_S
+    return _response(request, CommandStatus.ESME_RMSGQFUL if full else CommandStatus.ESME_RTHROTTLED)
