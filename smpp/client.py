@@ -179,7 +179,7 @@ async def keep_bound(
     Cancellation: cuts the sessions.
     """
     make = new_backoff or (lambda: Backoff(SystemRandom()))
-    stop = shutdown or trio.Event()
+    stop = trio.Event() if shutdown is None else shutdown
     async with trio.open_nursery() as nursery:
         for bind_type in bind_types:
             link = _Bind(target, bind_type, handler, name, make(), observer, stop)

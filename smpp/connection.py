@@ -178,6 +178,11 @@ class Connection:
         return self.state is State.CLOSED
 
     @property
+    def is_unbinding(self) -> bool:
+        """True once our unbind is sent."""
+        return self._unbind_sequence != 0
+
+    @property
     def room(self) -> int:
         """How many requests ``send_requests`` would take now."""
         if not State.BOUND_TX <= self.state <= State.BOUND_TRX or self._unbind_sequence:

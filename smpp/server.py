@@ -377,7 +377,7 @@ async def serve(
     async with trio.open_nursery() as sessions, trio.open_nursery() as accepting:
         accepting.start_soon(partial(trio.serve_listeners, server.serve_stream, listening, handler_nursery=sessions))
         task_status.started(listening)
-        await (shutdown or trio.Event()).wait()
+        await (trio.Event() if shutdown is None else shutdown).wait()
         accepting.cancel_scope.cancel()
         await server.shut_down()
         sessions.cancel_scope.cancel()

@@ -299,7 +299,7 @@ class Session:
                 while self.connection.unanswered and self._ended is None:
                     self._settled = _unset(self._settled)
                     await self._settled.wait()
-            if self._ended is None and self.state.is_bound:
+            if self._ended is None and self.state.is_bound and not self.connection.is_unbinding:
                 self._queue(self.connection.send(Unbind(), trio.current_time()), 0)
                 self._rearm()
         elif self._ended is None and self.state is not State.UNBOUND:
