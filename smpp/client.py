@@ -10,9 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from random import SystemRandom
-from typing import Final
 
 import msgspec
 import structlog
@@ -20,59 +18,16 @@ import trio
 
 from smpp.backoff import Backoff, Trouble, trouble_of
 from smpp.connection import Connection
-from smpp.constants import VERSION_3_4, status_name
-from smpp.events import DEFAULT_SETTINGS, Bind, Ending, Settings
+from smpp.constants import status_name
+from smpp.credentials import BindType, Credentials
+from smpp.events import DEFAULT_SETTINGS, Ending, Settings
 from smpp.observer import NOBODY, Observer
-from smpp.pdu import BindReceiver, BindTransceiver, BindTransmitter
 from smpp.session import DEFAULT_OPTIONS, BindRefused, Options, Session, SessionEnded
 from smpp.states import Role
 
+__all__ = ["BindType", "Credentials", "Handler", "Target", "connect", "connect_and_bind", "keep_bound"]
+
 _log = structlog.get_logger("smpp.client")
-
-
-class BindType(StrEnum):
-    """What to bind as."""
-
-    TX = "transmitter"
-    RX = "receiver"
-    TRX = "transceiver"
-
-
-_BINDS: Final[dict[BindType, type[Bind]]] = {
-    BindType.TX: BindTransmitter,
-    BindType.RX: BindReceiver,
-    BindType.TRX: BindTransceiver,
-}
-
-
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What an SMSC wants to know of us. It prints without its password.
-
-    Attributes: as the fields of a bind.
-    """
-
-    system_id: str
-    password: str
-    system_type: str = ""
-    interface_version: int = VERSION_3_4
-    addr_ton: int = 0
-    addr_npi: int = 0
-    address_range: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials(system_id={self.system_id!r})"
-
-    def bind(self, bind_type: BindType) -> Bind:
-        """The PDU that binds with them."""
-        return _BINDS[bind_type](
-            system_id=self.system_id,
-            password=self.password,
-            system_type=self.system_type,
-            interface_version=self.interface_version,
-            addr_ton=self.addr_ton,
-            addr_npi=self.addr_npi,
-            address_range=self.address_range,
-        )
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

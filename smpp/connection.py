@@ -48,7 +48,6 @@ import msgspec
 
 from smpp.codec import decode, encode, split_frames
 from smpp.constants import (
-    MAX_SEQUENCE_NUMBER,
     RESPONSE_BIT,
     VERSION_3_4,
     CommandId,
@@ -89,6 +88,7 @@ from smpp.pdu import (
     response_class,
 )
 from smpp.states import ACTIONS, BOUND_AS, Action, Role, State, may_send
+from smpp.window import Window
 
 _BIND_RESPONSES: Final[dict[type[PDU], type[BindResp]]] = {
     BindReceiver: BindReceiverResp,
@@ -151,11 +151,7 @@ class Connection:
         self._needed = 0
         self._out: list[bytes] = []
         self._faults: list[str] = []
-        # Ours, in the order sent: sequence number → (key, request, sent at, ordinal).
-        self._pending: dict[int, tuple[Any, PDU, float, int]] = {}
-        self._sequence = 0
-        self._ordinal = 0
-        self._written = 0
+        self._window = Window()
         # The sequence numbers of the requests that the connection itself has sent, 0 for none.
         self._bind_sequence = 0
         self._unbind_sequence = 0
@@ -187,12 +183,12 @@ class Connection:
         """How many requests ``send_requests`` would take now."""
         if not State.BOUND_TX <= self.state <= State.BOUND_TRX or self._unbind_sequence:
             return 0
-        return max(self.settings.window - len(self._pending), 0)
+        return max(self.settings.window - len(self._window.pending), 0)
 
     @property
     def unanswered(self) -> int:
         """How many requests of ours are on the way."""
-        return len(self._pending)
+        return len(self._window)
 
     @property
     def owed(self) -> int:
@@ -202,11 +198,11 @@ class Connection:
     @property
     def ordinal(self) -> int:
         """The mark to give to ``written`` once all octets given out so far are handed to the transport."""
-        return self._ordinal
+        return self._window.ordinal
 
     def written(self, ordinal: int) -> None:
         """Say that the requests up to this ordinal are being written: whatever happens, they may have arrived."""
-        self._written = max(self._written, ordinal)
+        self._window.written = max(self._window.written, ordinal)
 
     def configure(self, settings: Settings) -> None:
         """Keep to other settings from now on, as an SMSC does once it knows whose session it is."""
@@ -248,7 +244,7 @@ class Connection:
         answers: list[Answer] = []
         faults = self._faults
         row = self._row
-        pending = self._pending
+        pending = self._window.pending
         for frame in frames:
             try:
                 pdu = decode(frame, faults)
@@ -343,9 +339,9 @@ class Connection:
             else:
                 self._reply(CommandId.GENERIC_NACK, error.command_status, error.sequence_number)
             return
-        entry = self._pending.get(error.sequence_number)
+        entry = self._window.pending.get(error.sequence_number)
         if entry is not None and error.command_id == entry[1].command_id | RESPONSE_BIT:
-            del self._pending[error.sequence_number]
+            del self._window.pending[error.sequence_number]
             answers.append(Answer(entry[0], entry[1], None, Lost.UNREADABLE))
 
     def _framing_lost(self, bad: BadFrame) -> list[Event]:
@@ -393,7 +389,7 @@ class Connection:
 
     def _nacked(self, pdu: PDU, answers: list[Answer]) -> list[Event]:
         sequence_number = pdu.sequence_number
-        entry = self._pending.pop(sequence_number, None)
+        entry = self._window.pending.pop(sequence_number, None)
         if entry is not None:
             answers.append(Answer(entry[0], entry[1], pdu))
             return []
@@ -479,11 +475,7 @@ class Connection:
         self._row = ACTIONS[self.role][state]
 
     def _end(self, ending: Ending, detail: str = "", error: RemoteProtocolError | None = None) -> list[Event]:
-        lost = [
-            Answer(key, request, None, Lost.ON_WIRE if ordinal <= self._written else Lost.UNSENT)
-            for key, request, _, ordinal in self._pending.values()
-        ]
-        self._pending.clear()
+        lost = self._window.give_back()
         self._partial = bytearray()
         self._enter(State.CLOSED)
         ended = Ended(ending, detail, error)
@@ -534,25 +526,18 @@ class Connection:
         """
         if len(items) > self.room:
             raise LocalProtocolError(f"{len(items)} requests, but room for {self.room} in {self.state.name}")
-        sequence = self._sequence
-        ordinal = self._ordinal
-        pending = self._pending
         plain = self._plain
         allowed: type[PDU] | None = None
         out: list[bytes] = []
-        fresh: dict[int, tuple[Any, PDU, float, int]] = {}
+        numbered: list[tuple[int, PDU, Any]] = []
+        next_number = self._window.next_number
         for pdu, key in items:
             if type(pdu) is not allowed:
                 allowed = self._check_request(pdu)
-            sequence = sequence + 1 if sequence < MAX_SEQUENCE_NUMBER else 1
-            while sequence in pending:  # after 2³¹ requests one may still be unanswered
-                sequence = sequence + 1 if sequence < MAX_SEQUENCE_NUMBER else 1
+            sequence = next_number()
             out.append(encode(_without_tlvs(pdu) if plain and pdu.tlvs else pdu, sequence))
-            ordinal += 1
-            fresh[sequence] = (key, pdu, now, ordinal)
-        pending.update(fresh)
-        self._sequence = sequence
-        self._ordinal = ordinal
+            numbered.append((sequence, pdu, key))
+        self._window.hold(numbered, now)
         self._active_at = now
         self.sent += len(items)
         return b"".join(out)
@@ -613,15 +598,9 @@ class Connection:
         self.sent += 1
         return self._end(Ending.BIND_REFUSED), frame
 
-    def _number(self, pdu: _Pdu) -> tuple[int, bytes]:
-        sequence = self._sequence
-        while True:
-            sequence = sequence + 1 if sequence < MAX_SEQUENCE_NUMBER else 1
-            if sequence not in self._pending:
-                break
-        frame = encode(pdu, sequence)
-        self._sequence = sequence
-        return sequence, frame
+    def _number(self, pdu: PDU) -> tuple[int, bytes]:
+        sequence = self._window.next_number()
+        return sequence, encode(pdu, sequence)
 
     def _check_request(self, pdu: PDU) -> type[PDU]:
         pdu_type = type(pdu)
@@ -645,9 +624,8 @@ class Connection:
             return math.inf
         settings = self.settings
         deadline = min(self._init_at, self._over_at)
-        if self._pending:
-            sent_at = next(iter(self._pending.values()))[2]
-            deadline = min(deadline, sent_at + settings.response_s)
+        if self._window:
+            deadline = min(deadline, self._window.sent_first() + settings.response_s)
         if self.state.is_bound and not self._unbind_sequence:
             if settings.enquire_link_s:
                 asked_at = self._enquired_at
@@ -665,7 +643,7 @@ class Connection:
         if self.state is State.CLOSED:
             return [], b""
         events: list[Event] = []
-        timed_out = self._timed_out(now)
+        timed_out = self._window.take_overdue(now, self.settings.response_s)
         if timed_out:
             events.append(Answers(timed_out))
         if now >= self._init_at:
@@ -688,17 +666,6 @@ class Connection:
             elif now >= self._heard_at + settings.enquire_link_s:
                 data = self.send(EnquireLink(), now)
         return events, self.data_to_send() + data
-
-    def _timed_out(self, now: float) -> list[Answer]:
-        """Take out the requests whose answer is overdue: the first ones, since they are in the order sent."""
-        response_s = self.settings.response_s
-        late: list[int] = []
-        for sequence, entry in self._pending.items():
-            if entry[2] + response_s > now:  # the same sum as in next_deadline, or rounding would never let it come
-                break
-            late.append(sequence)
-        entries = [self._pending.pop(sequence) for sequence in late]
-        return [Answer(key, request, None, Lost.TIMEOUT) for key, request, _, _ in entries]
 
 
 def _without_tlvs(pdu: _Pdu) -> _Pdu:
