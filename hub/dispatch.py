@@ -127,11 +127,19 @@ class Dispatcher:
         finish: journals the end of entries that are not given at all (expired, cannot be carried), each with its
             reason, and calls ``ended`` for them.
         heads: entries held in memory.
+        hold_in_doubt: see ``hub.hub.Hub.attach``.
     """
 
     def __init__(
-        self, endpoint: Endpoint, store: Store, clock: Callable[[], int], finish: Finish, heads: int = HEADS
+        self,
+        endpoint: Endpoint,
+        store: Store,
+        clock: Callable[[], int],
+        finish: Finish,
+        heads: int = HEADS,
+        hold_in_doubt: bool = False,
     ) -> None:
+        self.hold_in_doubt = hold_in_doubt
         self.endpoint = endpoint
         self.name = endpoint.name
         self.lanes: Lanes[Queued] = Lanes(endpoint.gap_us)
@@ -351,6 +359,8 @@ class Dispatcher:
             message = entry.message
             if message is not None and message.expires_us <= now_us:
                 over.append((entry, "expired"))
+            elif entry.doubtful and self.hold_in_doubt:
+                over.append((entry, "in-doubt"))
             elif len(parts) >= room:
                 self.lanes.again(entry, now_us, now_us)
             elif (part := self._part(entry)) is None:

@@ -19,6 +19,7 @@ from hub.errors import UnknownEndpoint
 from hub.intake import PART_WAIT_US, Intake
 from hub.model import Arrival, Outcome, State, Verdict
 from hub.outcomes import Outcomes
+from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
 from provisioning import Directory
 from store import Store, StoreError
@@ -62,6 +63,7 @@ class Hub:
         clock: now in microseconds.
         heads: messages held in memory for each endpoint.
         part_wait_us: how long the parts of one text are waited for.
+        waits: of retries.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Hub:
         clock: Callable[[], int] = wall_clock_us,
         heads: int = HEADS,
         part_wait_us: int = PART_WAIT_US,
+        waits: RetryWaits = DEFAULT_WAITS,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -80,7 +83,7 @@ class Hub:
         self._heads = heads
         self._dispatchers: dict[str, Dispatcher] = {}
         self._intake = Intake(store, clock, self._dispatchers, lambda: self.directory, self.counters, part_wait_us)
-        self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters)
+        self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
         self._nursery: trio.Nursery | None = None
 
     # --- hub.endpoint.Road -------------------------------------------------------------------------------------------
@@ -99,9 +102,15 @@ class Hub:
 
     # --- wiring ------------------------------------------------------------------------------------------------------
 
-    def attach(self, endpoint: Endpoint) -> None:
-        """Register an endpoint; its dispatch starts now, or with ``run``."""
-        dispatcher = Dispatcher(endpoint, self.store, self.clock, self._give_up, self._heads)
+    def attach(self, endpoint: Endpoint, *, hold_in_doubt: bool = False) -> None:
+        """Register an endpoint; its dispatch starts now, or with ``run``.
+
+        Args:
+            endpoint: the endpoint.
+            hold_in_doubt: make dead letters of parts whose answer was lost, for an operator to decide on, instead of
+                sending them again.
+        """
+        dispatcher = Dispatcher(endpoint, self.store, self.clock, self._give_up, self._heads, hold_in_doubt)
         self._dispatchers[endpoint.name] = dispatcher
         if self._nursery is not None:
             self._nursery.start_soon(dispatcher.run)

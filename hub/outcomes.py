@@ -23,7 +23,7 @@ import trio
 from hub import feed, journal, receipts
 from hub.dispatch import Dispatcher, Queued
 from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
-from hub.retry import THROTTLE_WAIT_US, decide_retry
+from hub.retry import DEFAULT_WAITS, THROTTLE_WAIT_US, RetryWaits, decide_retry
 from hub.statistics import Counters
 from store import Op, Store, StoreError, Transaction
 
@@ -67,11 +67,18 @@ class Outcomes:
         clock: now in microseconds.
         dispatchers: by endpoint name; the hub's, live.
         counters: the hub's.
+        waits: of retries.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], int], dispatchers: Mapping[str, Dispatcher], counters: Counters
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        dispatchers: Mapping[str, Dispatcher],
+        counters: Counters,
+        waits: RetryWaits = DEFAULT_WAITS,
     ) -> None:
+        self._waits = waits
         self._store = store
         self._clock = clock
         self._dispatchers = dispatchers
@@ -160,6 +167,9 @@ class Outcomes:
         elif result is Result.IN_DOUBT:
             self._counters.count("in_doubt", name)
             entry.in_doubt += 1
+            if dispatcher.hold_in_doubt:
+                self._die(dispatcher, entry, "in-doubt", now_us, batch)
+                return
             entry.doubtful = True
             batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, outcome.reason))
             batch.going.append((entry, now_us))
@@ -202,6 +212,7 @@ class Outcomes:
             message.expires_us,
             now_us,
             outcome.retry_after_us,
+            self._waits,
         )
         if due_us is None:
             self._die(dispatcher, entry, outcome.reason or "attempts-used-up", now_us, batch)

@@ -158,16 +158,12 @@ class DeskThreads:
         return await self._guarded(store.transact, published)
 
     async def _guarded(
-        self, run: Callable[[Callable[[Transaction], T]], object], work: Callable[[Transaction], T]
+        self, run: Callable[[Callable[[Transaction], T]], Awaitable[T]], work: Callable[[Transaction], T]
     ) -> T:
         """Run it; what the store cannot do now is a wait, what the registry refuses is the desk's to know."""
         try:
-            return await run(work)  # type: ignore[misc,no-any-return]
-        except Contention as error:
-            raise Busy from error
-        except ThreadingError:
-            raise
-        except StoreError as error:
+            return await run(work)
+        except (Contention, StoreError) as error:
             raise Busy from error
 
 

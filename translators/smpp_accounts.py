@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from hub.endpoint import Road
-from hub.model import Arrival
+from hub.model import Arrival, ReceiptWanted
 from smpp import server
 from smpp.constants import CommandStatus
 from smpp.events import Settings
@@ -39,7 +39,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
         window: unanswered deliver_sm on each bind, at most.
         inbox: its requests waiting for the journal, for each bind.
         in_per_s: messages a second that it may submit, 0 for no limit.
-        sources: prefixes of the addresses that it may send from, empty for any.
+        sources: the addresses that it may send from, or their beginnings ended by ``*``; empty for any.
+        receipts: whether it gets the receipts it asks for (H31).
         gap_us: least time between two parts of one lane towards it (H30).
         validity_us, max_attempts: see ``hub.endpoint.Endpoint``; receipts wait that long for it to bind.
         enquire_link_s, response_s: seconds.
@@ -51,11 +52,12 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     bind_states: tuple[State, ...] = ()
     max_binds: int = 0
-    dialect: Dialect = Dialect(ask_receipts=False)
+    dialect: Dialect = Dialect(ask_receipts="never")
     window: int = 100
     inbox: int = 2000
     in_per_s: float = 0.0
     sources: tuple[str, ...] = ()
+    receipts: bool = True
     gap_us: int = 100_000
     validity_us: int = 3 * DAY_US
     max_attempts: int = 20
@@ -89,6 +91,9 @@ class SmppAccount(SmppEndpoint):
         )
         self.settings = settings
         self._intake_pace = Pace(settings.in_per_s)
+        self._restricted = bool(settings.sources)
+        self._sources = frozenset(source for source in settings.sources if not source.endswith("*"))
+        self._beginnings = tuple(source[:-1] for source in settings.sources if source.endswith("*"))
 
     def grant(self) -> Grant:
         """What its sessions may have."""
@@ -103,8 +108,7 @@ class SmppAccount(SmppEndpoint):
         )
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
-        sources = self.settings.sources
-        if sources and arrival.receipt is None and not arrival.source.startswith(sources):
+        if self._restricted and arrival.receipt is None and not self._may_send_from(arrival.source):
             raise BadMessage(CommandStatus.ESME_RINVSRCADR)
         pace = self._intake_pace
         if pace.per_s:
@@ -112,9 +116,18 @@ class SmppAccount(SmppEndpoint):
                 raise BadMessage(CommandStatus.ESME_RTHROTTLED)
             pace.spend(1)
 
+    def _read(self, pdu: MessagePdu, now_us: int) -> Arrival:
+        arrival = super()._read(pdu, now_us)
+        if self.settings.receipts or arrival.receipt_wanted is ReceiptWanted.NONE:
+            return arrival
+        return msgspec.structs.replace(arrival, receipt_wanted=ReceiptWanted.NONE)
+
+    def _may_send_from(self, source: str) -> bool:
+        return source in self._sources or (bool(self._beginnings) and source.startswith(self._beginnings))
+
 
 class SmppAccounts:
-    """The port that accounts bind to.
+    """A port that accounts bind to. Whoever makes the accounts also runs their ``do_chores``.
 
     Args:
         accounts: by system_id; may change while it runs.
@@ -150,25 +163,17 @@ class SmppAccounts:
         task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept binds until cancelled, or until ``shutdown`` is set. Started with the listeners."""
-        async with trio.open_nursery() as nursery:
-            for account in self._accounts.values():
-                nursery.start_soon(account.do_chores)
-
-            async def accept(task_status: trio.TaskStatus[Any]) -> None:
-                await server.serve(
-                    self._work,
-                    self._authenticate,
-                    host=host,
-                    port=port,
-                    ssl_context=self._ssl_context,
-                    limits=self._limits,
-                    observer=self._observer,
-                    shutdown=shutdown,
-                    task_status=task_status,
-                )
-                nursery.cancel_scope.cancel()
-
-            task_status.started(await nursery.start(accept))
+        await server.serve(
+            self._work,
+            self._authenticate,
+            host=host,
+            port=port,
+            ssl_context=self._ssl_context,
+            limits=self._limits,
+            observer=self._observer,
+            shutdown=shutdown,
+            task_status=task_status,
+        )
 
     async def _authenticate(self, request: BindRequest) -> Grant | int:
         account = self._accounts.get(request.system_id)

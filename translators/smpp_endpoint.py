@@ -23,13 +23,12 @@ from hub.model import (
     Message,
     Outcome,
     Part,
-    ReceiptWanted,
     Rejected,
     Result,
     Verdict,
 )
 from smpp import pdu as p
-from smpp.constants import CommandStatus, status_name
+from smpp.constants import CommandStatus, RegisteredDelivery, status_name
 from smpp.errors import SmppError
 from smpp.events import Answer, Lost
 from smpp.session import Session, SessionEnded
@@ -40,6 +39,8 @@ from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 FULL_AFTER_S = 5.0  # a wait this long means that the store is full, not that it is slow
 
 log = structlog.get_logger("translators.smpp")
+
+_FINAL = int(RegisteredDelivery.FINAL)
 
 _REFUSALS: dict[type[p.PDU], int] = {
     p.QuerySm: CommandStatus.ESME_RQUERYFAIL,
@@ -94,7 +95,7 @@ class SmppEndpoint:
 
     def split(self, message: Message) -> Sequence[Any]:
         """See ``hub.endpoint.Endpoint``."""
-        return smpp_messages.write_messages(message, self._dialect, self._make, self._asks_receipts(message))
+        return smpp_messages.write_messages(message, self._dialect, self._make)
 
     def room(self) -> int:
         """See ``hub.endpoint.Endpoint``."""
@@ -184,7 +185,7 @@ class SmppEndpoint:
         for request in requests:
             if isinstance(request, p.SubmitSm | p.DeliverSm | p.DataSm):
                 try:
-                    arrival = smpp_messages.read_message(request, self._dialect, now_us)
+                    arrival = self._read(request, now_us)
                     self._permit(request, arrival, now_us)
                 except BadMessage as error:
                     answered.append(_response(request, error.command_status))
@@ -200,6 +201,10 @@ class SmppEndpoint:
         if arrivals:
             verdicts = await self._road.receive(self.name, arrivals)
             session.respond([_answer(request, verdict) for request, verdict in zip(asked, verdicts, strict=True)])
+
+    def _read(self, pdu: MessagePdu, now_us: int) -> Arrival:
+        """What a PDU brings. Raises: BadMessage."""
+        return smpp_messages.read_message(pdu, self._dialect, now_us)
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         """Let an arrival pass. Raises: BadMessage."""
@@ -243,13 +248,9 @@ class SmppEndpoint:
             self._brake()
         return Outcome(part, result, reason=status_name(status))
 
-    def _asks_receipts(self, message: Message) -> bool:
-        """Whether the peer is asked for receipts of a message."""
-        return self._dialect.ask_receipts and message.receipt_wanted is not ReceiptWanted.NONE
-
     def _awaits_receipt(self, part: Part, carrier_id: str) -> bool:
-        """Whether a receipt will come for a part that was accepted."""
-        return bool(carrier_id) and bool(part.payload.registered_delivery)
+        """Whether a receipt is to be waited for: one that is sent only on failure may never come."""
+        return bool(carrier_id) and part.payload.registered_delivery == _FINAL
 
 
 def _response(request: p.PDU, command_status: int, message_id: str = "") -> p.PDU:

@@ -9,7 +9,9 @@ import msgspec
 import trio
 
 from hub.endpoint import Road
-from smpp.client import BindType, Credentials, Target, keep_bound
+from smpp.client import Target, keep_bound
+from smpp.constants import VERSION_3_4
+from smpp.credentials import BindType, Credentials
 from smpp.events import Settings
 from smpp.observer import NOBODY, Observer
 from smpp.pdu import SubmitSm
@@ -28,6 +30,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         name: the endpoint will be ``link:<name>``.
         host, port: the SMSC.
         system_id, password, system_type: credentials.
+        interface_version: what we say we speak, e.g. 0x34.
         bind_types: one bind for each: ``(TRX,)``, ``(TX, RX)``, or several of a kind.
         dialect: how the carrier writes SMPP.
         window: unanswered requests on each bind, at most.
@@ -46,6 +49,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     system_id: str
     password: str
     system_type: str = ""
+    interface_version: int = VERSION_3_4
     bind_types: tuple[BindType, ...] = (BindType.TRX,)
     dialect: Dialect = Dialect()
     window: int = 100
@@ -97,7 +101,12 @@ class SmppLink(SmppEndpoint):
         target = Target(
             host=s.host,
             port=s.port,
-            credentials=Credentials(system_id=s.system_id, password=s.password, system_type=s.system_type),
+            credentials=Credentials(
+                system_id=s.system_id,
+                password=s.password,
+                system_type=s.system_type,
+                interface_version=s.interface_version,
+            ),
             ssl_context=s.tls,
             server_hostname=s.server_hostname,
             settings=Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s),

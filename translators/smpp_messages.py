@@ -69,19 +69,27 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         default: what data_coding 0 means to it.
         allowed: alphabets it takes, the first that carries a text in fewest parts wins.
         method: how it wants long texts.
-        ask_receipts: whether receipts are asked of it (registered_delivery).
+        ask_receipts: which receipts are asked of it: ``"always"``, ``"wanted"`` (by the sender), ``"failure"``,
+            ``"never"``.
         id_form: how the ids in its receipts differ from those it answered with.
         country_code: digits put before its national numbers, empty to leave them as they are.
         service_type: what is written into service_type.
+        plus: whether E.164 addresses keep their ``+``.
+        source_ton, source_npi, destination_ton, destination_npi: what is written there, -1 to let the address decide.
     """
 
     default: Alphabet = GSM7
     allowed: tuple[Alphabet, ...] = (GSM7, UCS2)
     method: Method = Method.UDH8
-    ask_receipts: bool = True
+    ask_receipts: str = "wanted"
     id_form: smpp_receipt.IdForm = smpp_receipt.IdForm.EXACT
     country_code: str = ""
     service_type: str = ""
+    plus: bool = False
+    source_ton: int = -1
+    source_npi: int = -1
+    destination_ton: int = -1
+    destination_npi: int = -1
 
 
 class BadMessage(Exception):
@@ -130,6 +138,30 @@ def address_to(address: str) -> tuple[int, int, str]:
     if address.isdigit():
         return 0, _ISDN, address
     return _ALPHANUMERIC, 0, address
+
+
+def _source_of(address: str, dialect: Dialect) -> tuple[int, int, str]:
+    return _by_rules(address, dialect.plus, dialect.source_ton, dialect.source_npi)
+
+
+def _destination_of(address: str, dialect: Dialect) -> tuple[int, int, str]:
+    return _by_rules(address, dialect.plus, dialect.destination_ton, dialect.destination_npi)
+
+
+def _by_rules(address: str, plus: bool, ton: int, npi: int) -> tuple[int, int, str]:
+    own_ton, own_npi, digits = address_to(address)
+    if plus:
+        digits = address
+    return own_ton if ton < 0 else ton, own_npi if npi < 0 else npi, digits
+
+
+def registered_delivery_of(wanted: ReceiptWanted, asked: str) -> int:
+    """The value of registered_delivery that a link's setting and the sender's wish come to."""
+    if asked == "always":
+        return int(RegisteredDelivery.FINAL)
+    if asked == "never" or wanted is ReceiptWanted.NONE:
+        return 0
+    return int(RegisteredDelivery.FAILURE if asked == "failure" else RegisteredDelivery.FINAL)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -233,24 +265,21 @@ def reference_of(message_id: int) -> int:
     return (message_id ^ message_id >> 22 ^ message_id >> 38) & 0xFFFF
 
 
-def write_messages(
-    message: Message, dialect: Dialect, make: type[SubmitSm] | type[DeliverSm], ask_receipts: bool
-) -> list[ShortMessage]:
+def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | type[DeliverSm]) -> list[ShortMessage]:
     """The PDUs of a message, in order.
 
     Args:
         message: a text or receipt.
         dialect: the peer's.
         make: SubmitSm towards a carrier, DeliverSm towards an ESME.
-        ask_receipts: whether the peer is asked for receipts of it.
 
     Raises: Unsplittable.
     """
-    source_ton, source_npi, source = address_to(message.source)
-    dest_ton, dest_npi, destination = address_to(message.destination)
+    source_ton, source_npi, source = _source_of(message.source, dialect)
+    dest_ton, dest_npi, destination = _destination_of(message.destination, dialect)
     if message.kind is Kind.RECEIPT:
         return [_write_receipt(message, make, (source_ton, source_npi, source), (dest_ton, dest_npi, destination))]
-    registered = int(RegisteredDelivery.FINAL) if ask_receipts else 0
+    registered = registered_delivery_of(message.receipt_wanted, dialect.ask_receipts)
     service_type = message.attributes.get("service_type", dialect.service_type) if message.attributes else ""
 
     def build(

@@ -1,0 +1,268 @@
+"""The daemon: the one place that wires all.
+
+Three nested nurseries, closed from the inside out:
+
+1. *store and hub*: the journal, dispatch, housekeeping;
+2. *sessions*: links, desks, and the accounts that are bound;
+3. *accepting*: the ports.
+
+Shutdown: stop accepting, unbind and hang up while answers to what is on the wire still come in (``limits.drain_s``),
+then stop dispatch, then close the store. Nothing that was acknowledged depends on any of it: kill -9 loses no message.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from hub import Hub
+from hub.retry import RetryWaits
+from hub.routing import rules_of
+from ops import http, metrics, wiring
+from ops.cli_provision import apply_config
+from ops.config import Config
+from provisioning import Directory, load_directory, revision, verify_password
+from smpp.server import Limits
+from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
+from store.migrations import migrate
+from translators.desk_threads import DeskThreads
+from translators.smpp_accounts import SmppAccount, SmppAccounts
+from translators.smpp_links import SmppLink
+from translators.xmpp import XmppDesk
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+SAME_SIGNAL_S = 0.5
+MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
+
+log = structlog.get_logger("ops.daemon")
+
+
+class Daemon:
+    """A running hub with all its endpoints. Made by ``open_daemon``.
+
+    Attributes:
+        config: its configuration.
+        store, hub: see their packages.
+        links, accounts, desks: its endpoints, by name, system_id, name.
+        ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"`` → port.
+        draining: True once it was told to stop.
+    """
+
+    def __init__(self, config: Config, store: Store, hub: Hub) -> None:
+        self.config = config
+        self.store = store
+        self.hub = hub
+        self.observer = metrics.SessionCounters()
+        self.links: dict[str, SmppLink] = {}
+        self.accounts: dict[str, SmppAccount] = {}
+        self.desks: dict[str, XmppDesk] = {}
+        self.ports: dict[str, int] = {}
+        self.draining = False
+        self._shutdown = trio.Event()
+        self._stopped = trio.Event()
+
+    def stop(self) -> None:
+        """Begin an orderly shutdown."""
+        self.draining = True
+        self._shutdown.set()
+
+    async def wait_stopping(self) -> None:
+        """Wait until it was told to stop."""
+        await self._shutdown.wait()
+
+    async def wait_stopped(self) -> None:
+        """Wait until nothing is served any more."""
+        await self._stopped.wait()
+
+    def attach(self, directory: Directory) -> None:
+        """Make the endpoints of a snapshot. Raises: UnreadableSecret; OSError, ssl.SSLError."""
+        hub, environ = self.hub, os.environ
+        threads = DeskThreads(hub, rules_of)
+        for link in directory.links.values():
+            self.links[link.name] = SmppLink(wiring.link_settings(link, environ), hub, hub.clock, self.observer)
+        for account in directory.accounts.values():
+            self.accounts[account.system_id] = SmppAccount(wiring.account_settings(account), hub, hub.clock)
+        for desk in directory.desks.values():
+            settings = wiring.desk_settings(desk, environ)
+            self.desks[desk.name] = XmppDesk(settings, hub, threads, clock_us=hub.clock)
+        held = {link.name for link in directory.links.values() if link.in_doubt == "hold"}
+        for name, endpoint in self.links.items():
+            hub.attach(endpoint, hold_in_doubt=name in held)
+        for account_endpoint in self.accounts.values():
+            hub.attach(account_endpoint)
+        for desk_endpoint in self.desks.values():
+            hub.attach(desk_endpoint)
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until ``stop`` or cancellation."""
+        drain_s = self.config.limits.drain_s
+        async with trio.open_nursery() as lasting:
+            await lasting.start(self.hub.run)
+            lasting.start_soon(self._follow_catalog)
+            async with trio.open_nursery() as sessions:
+                for link in self.links.values():
+                    sessions.start_soon(link.run, self._shutdown)
+                for desk in self.desks.values():
+                    sessions.start_soon(desk.run)
+                for account in self.accounts.values():
+                    sessions.start_soon(account.do_chores)
+                await self._listen(sessions)
+                if self.config.metrics.port:
+                    await self._serve_metrics(lasting)
+                task_status.started()
+                await self._shutdown.wait()
+                log.info("stopping", drain_s=drain_s)
+                sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
+                for desk in self.desks.values():
+                    sessions.start_soon(desk.close, drain_s)
+            lasting.cancel_scope.cancel()
+        self._stopped.set()
+        log.info("stopped")
+
+    async def _listen(self, sessions: trio.Nursery) -> None:
+        smpp = self.config.smpp
+        limits = Limits(
+            max_connections=smpp.max_connections,
+            max_unbound=smpp.max_unbound,
+            session_init_s=smpp.session_init_s,
+            max_password_octets=MAX_PASSWORD_OCTETS,
+            grace_s=self.config.limits.drain_s,
+        )
+        for name, port in (("smpp", smpp.port), ("smpps", smpp.tls_port)):
+            if not port:
+                continue
+            accounts = SmppAccounts(
+                self.accounts,
+                verify_password,
+                limits=limits,
+                ssl_context=self._server_context() if name == "smpps" else None,
+                observer=self.observer,
+            )
+            listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
+            self.ports[name] = listeners[0].socket.getsockname()[1]
+            log.info("listening", what=name, host=smpp.host, port=self.ports[name])
+
+    def _server_context(self) -> ssl.SSLContext:
+        """The TLS context of our own port."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.config.smpp.tls_cert_file, self.config.smpp.tls_key_file or None)
+        return context
+
+    async def _serve_metrics(self, nursery: trio.Nursery) -> None:
+        settings = self.config.metrics
+        pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
+        port = await nursery.start(http.serve, pages.answer, settings.host, settings.port)
+        self.ports["metrics"] = port
+        log.info("listening", what="metrics", host=settings.host, port=port)
+
+    def _is_ready(self) -> dict[str, bool]:
+        """What readiness is made of; all must be true."""
+        return {"accepting": not self.draining}
+
+    async def _follow_catalog(self) -> None:
+        """Load a new snapshot when the catalog has changed.
+
+        Numbers, blocks, call centres and routes take effect at once; links, accounts and desks when the daemon starts
+        again, which the log says.
+        """
+        while True:
+            await trio.sleep(self.config.limits.reload_s)
+            try:
+                now = await self.store.read(revision)
+                if now == self.hub.directory.revision:
+                    continue
+                fresh = await self.store.read(load_directory)
+            except StoreError as error:
+                log.warning("the catalog could not be read", error=type(error).__name__)
+                continue
+            stale = _changed_endpoints(self.hub.directory, fresh)
+            self.hub.directory = fresh
+            log.info("catalog loaded", revision=fresh.revision, needs_restart=stale)
+
+
+def _changed_endpoints(old: Directory, new: Directory) -> list[str]:
+    """Links, accounts and desks that differ between two snapshots."""
+    changed: list[str] = []
+    for kind in ("links", "accounts", "desks"):
+        before, after = getattr(old, kind), getattr(new, kind)
+        changed += [f"{kind}: {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return changed
+
+
+@asynccontextmanager
+async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
+    """A daemon that serves for as long as the body lasts.
+
+    Args:
+        config: checked.
+
+    Raises: ConfigErrors when the catalog refuses the file's entries; StoreError; OSError when a port is taken.
+    """
+    url = config.store_url(os.environ)
+    await trio.to_thread.run_sync(migrate, url, MIGRATIONS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    limits = config.limits
+    async with open_store(
+        url, config.node.id, config.store.synchronous, max_pending_rows=limits.store_backlog
+    ) as store:
+        if config.entries:
+            applied = await apply_config(config, store, who=f"file {config.path}")
+            log.info("file applied", added=applied.added, changed=applied.changed, unchanged=applied.unchanged)
+        directory = await store.read(load_directory)
+        hub = Hub(
+            store,
+            directory,
+            heads=limits.heads_per_endpoint,
+            part_wait_us=round(limits.reassembly_wait_s * 1e6),
+            waits=RetryWaits(round(limits.retry_first_s * 1e6), round(limits.retry_longest_s * 1e6)),
+        )
+        daemon = Daemon(config, store, hub)
+        daemon.attach(directory)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(daemon.run)
+            try:
+                yield daemon
+            finally:
+                daemon.stop()
+
+
+async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = None) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends it at once.
+
+    Args:
+        config: checked.
+        on_ready: called once everything listens.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_daemon(config) as daemon, trio.open_nursery() as nursery:
+
+            async def obey() -> None:
+                told_at = -math.inf
+                async for number in signals:
+                    # A terminal and a process manager may both pass one on: what comes at once is the same word.
+                    if trio.current_time() < told_at + SAME_SIGNAL_S:
+                        continue
+                    if daemon.draining:
+                        log.warning("stopping at once", signal=signal.Signals(number).name)
+                        os._exit(1)
+                    told_at = trio.current_time()
+                    log.info("told to stop", signal=signal.Signals(number).name)
+                    daemon.stop()
+
+            nursery.start_soon(obey)
+            log.info("ready", **{f"{name}_port": port for name, port in daemon.ports.items()})
+            if on_ready is not None:
+                on_ready(daemon)
+            await daemon.wait_stopping()
+            await daemon.wait_stopped()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,129 @@
+"""What is provisioned, as the translators want it told. Secrets are revealed here and nowhere else."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Final
+
+import phonenumbers
+
+from provisioning import Account, Desk, Link
+from smpp.alphabet import BY_NAME
+from smpp.credentials import BindType
+from smpp.receipt import IdForm
+from smpp.segmentation import Method
+from smpp.states import State
+from translators.smpp_accounts import AccountSettings
+from translators.smpp_links import LinkSettings
+from translators.smpp_messages import Dialect
+from translators.xmpp import DeskSettings
+
+_US: Final = 1_000_000
+_BIND_TYPES: Final = {"trx": (BindType.TRX,), "tx+rx": (BindType.TX, BindType.RX)}
+_BIND_STATES: Final = {"trx": State.BOUND_TRX, "tx": State.BOUND_TX, "rx": State.BOUND_RX}
+
+
+def link_settings(link: Link, environ: Mapping[str, str]) -> LinkSettings:
+    """A link's settings.
+
+    Raises: UnreadableSecret; OSError, ssl.SSLError when certificates cannot be read.
+    """
+    return LinkSettings(
+        name=link.name,
+        host=link.host,
+        port=link.port,
+        system_id=link.system_id,
+        password=link.password.reveal(environ),
+        system_type=link.system_type,
+        interface_version=int(link.version.replace(".", ""), 16),
+        bind_types=_BIND_TYPES[link.bind_mode],
+        dialect=Dialect(
+            default=BY_NAME[link.default_alphabet],
+            allowed=tuple(BY_NAME[name] for name in link.alphabets),
+            method=Method(link.long_message),
+            ask_receipts=link.registered_delivery,
+            id_form=IdForm(link.message_id_form),
+            country_code=_country_code(link.default_region),
+            service_type=link.service_type,
+            plus=link.address_plus,
+            source_ton=link.source_ton,
+            source_npi=link.source_npi,
+            destination_ton=link.destination_ton,
+            destination_npi=link.destination_npi,
+        ),
+        window=link.window,
+        per_s=link.throughput_per_s,
+        gap_us=link.gap_ms * 1000,
+        validity_us=round(link.validity_s * _US),
+        max_attempts=link.max_attempts,
+        enquire_link_s=link.enquire_link_s,
+        response_s=link.response_timeout_s,
+        tls=_verifying_context(link) if link.tls == "verify" else None,
+        server_hostname=link.tls_server_name,
+    )
+
+
+def account_settings(account: Account) -> AccountSettings:
+    """An account's settings."""
+    every = len(account.bind_modes) == len(_BIND_STATES)
+    return AccountSettings(
+        name=account.system_id,
+        system_id=account.system_id,
+        password_hash=account.password_hash,
+        networks=account.allowed_ips,
+        bind_states=() if every else tuple(_BIND_STATES[mode] for mode in account.bind_modes),
+        max_binds=account.max_binds,
+        dialect=Dialect(
+            default=BY_NAME[account.default_alphabet],
+            allowed=tuple(BY_NAME[name] for name in account.alphabets),
+            method=Method(account.long_message),
+            ask_receipts="never",
+            country_code=_country_code(account.default_region),
+            plus=account.address_plus,
+        ),
+        window=account.window,
+        inbox=account.inbox,
+        in_per_s=account.throughput_per_s,
+        sources=account.allowed_sources,
+        receipts=account.receipts,
+        gap_us=account.gap_ms * 1000,
+        validity_us=round(account.validity_s * _US),
+        max_attempts=account.max_attempts,
+        enquire_link_s=account.enquire_link_s,
+        response_s=account.response_timeout_s,
+    )
+
+
+def desk_settings(desk: Desk, environ: Mapping[str, str]) -> DeskSettings:
+    """A desk's settings.
+
+    Raises: UnreadableSecret; OSError, ssl.SSLError when certificates cannot be read.
+    """
+    tls = ssl.create_default_context(cafile=desk.tls_ca_file or None) if desk.tls == "verify" else None
+    return DeskSettings(
+        name=desk.name,
+        call_centre=desk.call_centre,
+        host=desk.host,
+        port=desk.port,
+        domain=desk.domain,
+        secret=desk.secret.reveal(environ),
+        director=desk.director,
+        allowed_domains=desk.allowed_domains,
+        receipt_on=desk.receipt_on,
+        window=desk.window,
+        validity_us=round(desk.validity_s * _US),
+        max_attempts=desk.max_attempts,
+        tls=tls,
+    )
+
+
+def _verifying_context(link: Link) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=link.tls_ca_file or None)
+    if link.tls_cert_file:
+        context.load_cert_chain(link.tls_cert_file, link.tls_key_file or None)
+    return context
+
+
+def _country_code(region: str) -> str:
+    return str(phonenumbers.country_code_for_region(region)) if region else ""
