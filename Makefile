@@ -3,9 +3,10 @@
 
 SHELL := /bin/bash
 PYTEST := .venv/bin/python -m pytest
-# Each worker starts servers of its own; files stay whole so that what a module's fixtures start is started once.
+# Each worker starts servers of its own; files stay whole, so that what a module's fixtures start is started once.
+# A worker that dies (faulthandler ends a test that hangs) is not replaced: its test has failed, the others go on.
 WORKERS ?= 2
-PARALLEL := -n $(WORKERS) --dist loadfile
+PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 .PHONY: help run demo test lint format faults soak fuzz bench lock clean
 

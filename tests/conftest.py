@@ -44,8 +44,15 @@ SESSION_MARK = f"SMSHUB_TEST_SESSION={uuid.uuid4().hex}"
 
 # --- Hypothesis -----------------------------------------------------------------------------------------------------
 
-# No deadline: on a shared core a slow example is the neighbour's fault.
-_bounded = {"deadline": None, "print_blob": True, "derandomize": False, "suppress_health_check": [HealthCheck.too_slow]}
+# No deadline: on a shared core a slow example is the neighbour's fault. The parent is named because Hypothesis takes
+# another one, which repeats the same examples every time and remembers none, when it sees CI=true.
+_bounded = {
+    "parent": settings.get_profile("default"),
+    "deadline": None,
+    "print_blob": True,
+    "derandomize": False,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
 settings.register_profile("quick", max_examples=20, **_bounded)
 settings.register_profile("ci", max_examples=100, **_bounded)
 settings.register_profile("fuzz", max_examples=10_000, verbosity=Verbosity.normal, **_bounded)

@@ -31,9 +31,7 @@ REGISTRY_HOSTS = re.compile(
     r"(pypi|test\.pypi)\.(org)|python(hosted)\.org|registry\.(npm)js|(npm)js\.org|deb\.(debian)\.org|"
     r"(archive|security)\.(ubuntu)\.com|crates\.(io)\b|proxy\.(golang)|repo1?\.(maven)|(docker)\.io|(ghcr)\.io",
 )
-MACHINE_PATHS = re.compile(
-    r"(?<![\w.:}/-])/(work|root|opt/wheels|Users/\w+|home/(?!smshub\b)\w+)(?=[/\s\"'`:]|$)"
-)
+MACHINE_PATHS = re.compile(r"(?<![\w.:}/-])/(work|root|opt/wheels|Users/\w+|home/(?!smshub\b)\w+)(?=[/\s\"'`:]|$)")
 SECRETS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE (KEY)-----|\b(AKIA)[0-9A-Z]{16}\b|\bgh[pousr]_(?=\w{30})|\bxox[bap]-\d|"
     r"\bglpat-[\w-]{15}|\$argon2id\$v=19\$m=65536,t=[0-9]+,p=[0-9]+\$[\w+/]{22}\$(?=[\w+/]{43})",
