@@ -46,7 +46,8 @@ class IdClock:
         Args:
             now_us: microseconds since 1970, UTC. Times before 2024 count as 2024.
         """
-        return self.take(1, now_us)[0]
+        at = self._last = max(self._last + 1, (now_us - EPOCH_US) // 1000 << NUMBER_BITS, 0)
+        return (at >> NUMBER_BITS) << _TIME_SHIFT | self._node | (at & _NUMBER_MASK)
 
     def take(self, count: int, now_us: int) -> list[int]:
         """The next ``count`` ids, rising. An empty list for 0."""

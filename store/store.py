@@ -85,7 +85,8 @@ class Store:
 
     def new_id(self) -> int:
         """An id greater than all before it; see ``store.ids``. May be called from work too."""
-        return self.new_ids(1)[0]
+        with self._ids_lock:
+            return self._ids.next(time.time_ns() // 1000)
 
     def new_ids(self, count: int) -> list[int]:
         """Several ids at once, rising."""
