@@ -55,15 +55,6 @@ class Csr(slixmpp.ClientXMPP):
         self.send_presence()
         await self.get_roster()
         _tell("ready")
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            order = json.loads(line)
-            if order["do"] == "quit":
-                break
-            self.obey(order)
-        self.abort()  # disconnect() waits ten seconds after a burst of messages
 
     def obey(self, order: dict[str, Any]) -> None:
         if order["do"] == "presence":
@@ -123,7 +114,15 @@ async def main() -> None:
     jid, password, host, port = sys.argv[1:]
     csr = Csr(jid, password)
     csr.connect(host, int(port))
-    await csr.disconnected
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    # Here and not in a handler of slixmpp: it keeps no reference to those, and a long one may be collected.
+    while line := await reader.readline():
+        order = json.loads(line)
+        if order["do"] == "quit":
+            break
+        csr.obey(order)
+    await csr.disconnect()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from threading_tokens.designation import Designation
-from threading_tokens.errors import AlreadyDesignated, BadDesignation, ExpiredToken, ForeignToken, UnknownToken
+from threading_tokens.errors import (
+    AlreadyDesignated,
+    BadChannel,
+    BadDesignation,
+    ExpiredToken,
+    ForeignToken,
+    UnknownToken,
+)
 from translators.xmpp.errors import CommandError
 from translators.xmpp.services import Assignment, Busy, Call, DeskServices, HistoryEntry, Subject, ThreadView
 from translators.xmpp.stanzas import THREAD_NS, stamp
@@ -124,6 +131,8 @@ async def perform(services: DeskServices, call_centre: str, command: Command, by
         raise CommandError("cancel", "conflict", "already-designated") from error
     except BadDesignation as error:
         raise CommandError("modify", "bad-request", "bad-designation") from error
+    except BadChannel as error:
+        raise CommandError("modify", "bad-request", "bad-channel") from error
     except Busy as error:
         raise CommandError("wait", "resource-constraint", "try-later") from error
     return build_thread(view), view

@@ -4,7 +4,7 @@ The shell of this package: it moves octets and batches, and asks the pure module
 
     deliver ──► texts ──► _write ──► one send_all, a ping behind it            (flight: what waits for which pong)
     _read ──► pong ──► outcomes ──► _report ──► road.report                    (batches as big as the journal is slow)
-          ──► answers, receipts ──► inbox ──► _take_in ──► road.receive ──► refusals back to the CSR
+          ──► answers, receipts ──► inbox ──► road.receive ──► refusals back to the CSR
           ──► commands ──► _command (eight at a time, those of one thread in order) ──► services ──► result
           ──► presence, discovery, pings: answered at once
 
@@ -30,26 +30,21 @@ import trio
 
 from hub.endpoint import Road
 from hub.model import (
-    Accepted,
-    Arrival,
     Kind,
     Message,
     Outcome,
     Part,
     Reason,
-    Receipt,
-    ReceiptState,
-    ReceiptWanted,
-    Rejected,
     Result,
     TryLater,
-    Verdict,
 )
 from translators.xmpp import discovery, stanzas
+from translators.xmpp.addressing import Addressing
 from translators.xmpp.commands import COMMANDS, Command, Designate, Release, perform, read_command, subject_key
 from translators.xmpp.component import ComponentStream, Phase, Role
 from translators.xmpp.errors import BadJid, CommandError, StreamError
 from translators.xmpp.flight import Flights
+from translators.xmpp.inbox import Inbox
 from translators.xmpp.jid import Jid, parse_jid
 from translators.xmpp.reach import Reach, Standing
 from translators.xmpp.services import DeskServices, ThreadView
@@ -58,14 +53,9 @@ from translators.xmpp.stream import Element, escape_attribute, unwritable
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 
-INTAKE_BATCH = 500  # answers given to intake at once: where the store's group commit stops gaining
 COMMANDS_AT_ONCE = 8  # commands of different threads
 COMMANDS_WAITING = 64  # for each of those
 REPLIES_MAX_OCTETS = 1 << 20  # replies waiting to be written before we stop reading
-DESIGNATIONS_MAX = 100_000  # threads whose CSR we remember over what the message said; about 10 MB
-ADDRESSES_MAX = 10_000
-RECEIPTS_REMEMBERED = 65_536
-CSR_ABSENT_US = 60_000_000  # after an error a CSR's texts go to the director for so long
 WAIT_US = 1_000_000  # after an error of type wait
 SETTLED_S = 5.0  # a connection that lasted so long was a good one: the back-off starts again
 FLUSH_S = 2.0  # for what must still be journalled when the task is cancelled
@@ -159,14 +149,18 @@ class XmppDesk:
         self._server = settings.server.lower() or self._director.domain
         self._wants_receipts = settings.receipt_on == "received"
         self._component_attribute = escape_attribute(self._domain)
-        self._director_attribute = escape_attribute(str(self._director))
 
         self._flights = Flights()
         self._reach = Reach(round(settings.first_wait_s * 1e6), round(settings.longest_wait_s * 1e6))
-        self._designated: dict[int, str] = {}  # thread id → address; empty: released, or the CSR has no address
-        self._addresses: dict[str, str] = {}  # designation → as an attribute; empty: no JID of this desk
-        self._absent: dict[str, int] = {}  # CSR, as an attribute → until when
-        self._received: dict[str, None] = {}  # ids a client said it has, oldest first
+        self._addressing = Addressing(self._director, self._domains)
+        self._inbox = Inbox(
+            self.name,
+            road,
+            size=settings.inbox,
+            reply=self._reply,
+            clock_us=clock_us,
+            progressed=self._progressed,
+        )
 
         self._up = False
         self._closing = False
@@ -177,21 +171,18 @@ class XmppDesk:
         self._pings = 0
         self._heard_at = 0.0
         self._outcomes: list[Outcome] = []
-        self._inbox: list[tuple[Element, Jid]] = []
-        self._taking_in = False
         self._reporting = False
 
         self._to_write = trio.Event()
         self._written = trio.Event()
         self._to_report = trio.Event()
-        self._to_take_in = trio.Event()
         self._progress = trio.Event()
         self._close_requested = trio.Event()
         self._command_queues = [
             trio.open_memory_channel[tuple[Element, Command, Jid]](COMMANDS_WAITING) for _ in range(COMMANDS_AT_ONCE)
         ]
 
-        self._handed_over = self._returned = self._late_errors = self._taken_in = self._refused = 0
+        self._handed_over = self._returned = self._late_errors = 0
         self._commands_done = self._replaced = self._connections = 0
 
     # --- what the hub asks -------------------------------------------------------------------------------------------
@@ -215,7 +206,8 @@ class XmppDesk:
         now_us, late_after_us = self._clock_us(), self.settings.late_after_us
         component, wants_receipts = self._component_attribute, self._wants_receipts
         texts, ids = self._texts, []
-        build, address_for, text_kind = stanzas.build_text, self._address_for, Kind.TEXT
+        build, address_for, text_kind = stanzas.build_text, self._addressing.address_for, Kind.TEXT
+        timer_us = _now_us()
         for part in parts:
             message = part.message
             ids.append(f"m{message.id:x}")
@@ -224,7 +216,7 @@ class XmppDesk:
                 texts.append(
                     build(
                         message,
-                        address_for(message),
+                        address_for(message, timer_us),
                         component,
                         now_us=now_us,
                         late_after_us=late_after_us,
@@ -245,8 +237,8 @@ class XmppDesk:
             self._handed_over,
             self._returned,
             self._late_errors,
-            self._taken_in,
-            self._refused,
+            self._inbox.taken_in,
+            self._inbox.refused,
             self._commands_done,
             self._replaced,
             self._connections,
@@ -266,7 +258,7 @@ class XmppDesk:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._report)
-                nursery.start_soon(self._take_in)
+                nursery.start_soon(self._inbox.run)
                 for _, queue in self._command_queues:
                     nursery.start_soon(self._command, queue)
                 task_status.started()
@@ -274,15 +266,14 @@ class XmppDesk:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(FLUSH_S, shield=True):
-                while self._inbox:
-                    await self._take_in_batch()
                 await self._report_batch()
+                await self._inbox.drain()
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Stop: take no more texts, wait for what is on the wire and in the inbox, end the stream; ``run`` returns."""
         self._closing = True
         with trio.move_on_after(timeout_s):
-            while self._flights.in_flight or self._inbox or self._outcomes or self._taking_in or self._reporting:
+            while self._flights.in_flight or self._inbox or self._outcomes or self._inbox.busy or self._reporting:
                 await self._progress.wait()
         self._close_requested.set()
 
@@ -440,12 +431,12 @@ class XmppDesk:
             self._reply(stanzas.build_refusal(stanza, TryLater()))
 
     def _landed(self, outcomes: list[Outcome]) -> None:
-        taken = 0
+        taken, now_us = 0, _now_us()
         trying = self._reach.standing is Standing.TRYING
         for outcome in outcomes:
             if outcome.result is Result.ACCEPTED:
                 taken += 1
-                if trying and self._address_for(outcome.part.message) == self._director_attribute:
+                if trying and self._addressing.address_for(outcome.part.message, now_us) == self._addressing.director:
                     self._reach.handed_over()
         self._handed_over += taken
         self._returned += len(outcomes) - taken
@@ -462,30 +453,11 @@ class XmppDesk:
             return
         if kind in ("groupchat", "headline"):
             return
-        is_text = stanza.child_text("body") != ""
-        if not is_text and not self._is_news(stanza):
-            return  # chat states (XEP-0085), markers and the like: nothing a telephone could show
-        if len(self._inbox) >= self.settings.inbox:
-            self._refused += 1
-            if is_text:
-                self._reply(stanzas.build_refusal(stanza, TryLater()))
-            return
-        self._inbox.append((stanza, sender))
-        self._to_take_in.set()
-
-    def _is_news(self, stanza: Element) -> bool:
-        """Whether a stanza says, for the first time, that a client has a text of ours.
-
-        A bare JID with two clients answers twice, and a text that was sent again after a doubt is answered again.
-        """
-        marker = stanza.child(stanzas.RECEIVED) if self._wants_receipts else None
-        own = marker.get("id") if marker is not None else ""
-        if not stanzas.is_stanza_id(own) or own in self._received:
-            return False
-        if len(self._received) >= RECEIPTS_REMEMBERED:
-            del self._received[next(iter(self._received))]
-        self._received[own] = None
-        return True
+        # Chat states (XEP-0085), markers and the like are nothing that a telephone could show.
+        if stanza.child_text("body"):
+            self._inbox.put_answer(stanza, sender)
+        elif self._wants_receipts:
+            self._inbox.put_receipt(stanza, sender)
 
     def _came_back(self, stanza: Element) -> None:
         """A stanza of ours came back. Before the pong it was not handed over; after it there is only news to tell."""
@@ -508,9 +480,7 @@ class XmppDesk:
             # Throttled and not refused: no attempt is counted, the text keeps the head of its lane (H12).
             self._flights.came_back(own, Result.THROTTLED, "desk-away", max(self._reach.due_us - now_us, WAIT_US // 10))
         elif absent:
-            if len(self._absent) >= ADDRESSES_MAX:
-                self._absent.clear()
-            self._absent[escape_attribute(sender.bare)] = now_us + CSR_ABSENT_US
+            self._addressing.absent(sender, now_us)
             self._flights.came_back(own, Result.THROTTLED, "csr-away", WAIT_US // 10)
         elif error.kind == "wait":
             self._flights.came_back(own, Result.RETRY, error.condition, WAIT_US)
@@ -520,9 +490,8 @@ class XmppDesk:
     def _came_back_late(self, own: str, error: stanzas.StanzaError) -> None:
         self._late_errors += 1
         self._log.debug("a text came back after its hand-over", condition=error.condition)
-        if self._wants_receipts and stanzas.is_stanza_id(own):
-            self._inbox.append((_late_failure(own), self._director))
-            self._to_take_in.set()
+        if self._wants_receipts:
+            self._inbox.put_failure(own, self._director)
 
     def _presence(self, stanza: Element) -> None:
         sender = parse_jid(stanza.get("from"))
@@ -536,7 +505,7 @@ class XmppDesk:
             elif kind == "unavailable":
                 self._reach.unavailable(sender.resource, _now_us())
         elif not kind:
-            self._absent.pop(escape_attribute(sender.bare), None)
+            self._addressing.present(sender)
         answer = discovery.answer_presence(stanza)
         if answer:
             self._reply(answer)
@@ -635,74 +604,6 @@ class XmppDesk:
             self._reporting = False
             self._progressed()
 
-    async def _take_in(self) -> None:
-        while True:
-            if not self._inbox:
-                self._to_take_in = trio.Event()
-                await self._to_take_in.wait()
-            await self._take_in_batch()
-
-    async def _take_in_batch(self) -> None:
-        """Give the oldest of the inbox to intake and answer what it refuses. Acceptance is silent."""
-        batch = self._inbox[:INTAKE_BATCH]
-        arrivals: list[Arrival] = []
-        given: list[tuple[Element, Jid]] = []
-        for stanza, sender in batch:
-            try:
-                arrivals.append(self._arrival(stanza, sender))
-            except BadJid:
-                self._refused += 1
-                self._reply(stanzas.build_refusal(stanza, Rejected(Reason.BAD_DESTINATION)))
-            else:
-                given.append((stanza, sender))
-        self._taking_in = True
-        try:
-            # Cancelled here, the batch stays in the inbox and is given again: better twice than never.
-            verdicts = await self._road.receive(self.name, arrivals) if arrivals else []
-            del self._inbox[: len(batch)]
-        finally:
-            self._taking_in = False
-        put_off = self._answer(given, verdicts)
-        if put_off:
-            self._inbox[:0] = put_off
-            await trio.sleep(1.0)
-        self._progressed()
-
-    def _answer(self, given: list[tuple[Element, Jid]], verdicts: Sequence[Verdict]) -> list[tuple[Element, Jid]]:
-        """Say what was refused. Returns: receipts put off; nobody would send them again."""
-        put_off = []
-        for (stanza, sender), verdict in zip(given, verdicts, strict=True):
-            if isinstance(verdict, Accepted):
-                self._taken_in += 1
-            elif stanza.child_text("body"):
-                self._refused += 1
-                self._reply(stanzas.build_refusal(stanza, verdict))
-            elif isinstance(verdict, TryLater):
-                put_off.append((stanza, sender))
-        return put_off
-
-    def _arrival(self, stanza: Element, sender: Jid) -> Arrival:
-        """What a stanza says, in the hub's words. Raises: BadJid."""
-        if not stanza.child_text("body"):
-            return self._receipt_arrival(stanza)
-        text = stanzas.read_text(stanza, sender)
-        return Arrival(
-            source=text.number,
-            destination=text.customer,
-            text=text.body,
-            token=text.token,
-            upstream_id=stanzas.upstream_id_of(text),
-            # Without a request a sender still hears of failures: an error is not a receipt (RFC 6120 §8.3).
-            receipt_wanted=ReceiptWanted.FINAL if text.receipt_requested else ReceiptWanted.FAILURE,
-            attributes={"from": sender.bare},
-        )
-
-    def _receipt_arrival(self, stanza: Element) -> Arrival:
-        marker = stanza.child(stanzas.RECEIVED)
-        own = marker.get("id") if marker is not None else stanza.get("id")
-        state = ReceiptState.DELIVERED if marker is not None else ReceiptState.UNDELIVERABLE
-        return Arrival(source="", destination="", receipt=Receipt(own, state, done_us=self._clock_us()))
-
     async def _command(self, queue: trio.MemoryReceiveChannel[tuple[Element, Command, Jid]]) -> None:
         async for stanza, command, sender in queue:
             try:
@@ -718,62 +619,16 @@ class XmppDesk:
                     self._remember(command, view)
                 self._reply(stanzas.build_result(stanza, content))
 
-    # --- who gets it -------------------------------------------------------------------------------------------------
-
     def _remember(self, command: Command, view: ThreadView) -> None:
         """Texts that were journalled before a command was done go where the command says."""
         if isinstance(command, Release) or view.closed_us:
-            self._designated.pop(view.thread_id, None)
+            self._addressing.forget(view.thread_id)
         elif isinstance(command, Designate):
-            designated = self._designated
-            designated.pop(view.thread_id, None)
-            if len(designated) >= DESIGNATIONS_MAX:
-                del designated[next(iter(designated))]
-            designated[view.thread_id] = view.designation.address if view.designation is not None else ""
-
-    def _address_for(self, message: Message) -> str:
-        """The JID for a customer's text, as an attribute: the thread's CSR, or else the director (H23)."""
-        designated = self._designated
-        address = designated.get(message.thread_id) if designated else None
-        if address is None:
-            address = message.designation
-        if not address:
-            return self._director_attribute
-        known = self._addresses.get(address)
-        if known is None:
-            known = self._learn(address)
-        if not known or (self._absent and self._is_absent(known)):
-            return self._director_attribute
-        return known
-
-    def _learn(self, address: str) -> str:
-        """Whether a designation is a JID of this desk; a telephone, an email elsewhere go to the director."""
-        try:
-            jid = parse_jid(address)
-            known = escape_attribute(str(jid)) if jid.node and jid.domain in self._domains else ""
-        except BadJid:
-            known = ""
-        if len(self._addresses) >= ADDRESSES_MAX:
-            self._addresses.clear()
-        self._addresses[address] = known
-        return known
-
-    def _is_absent(self, known: str) -> bool:
-        bare = known.partition("/")[0]
-        until_us = self._absent.get(bare, 0)
-        if until_us and until_us <= _now_us():
-            del self._absent[bare]
-            return False
-        return until_us > 0
+            self._addressing.remember(view.thread_id, view.designation.address if view.designation else "")
 
     def _progressed(self) -> None:
         self._progress.set()
         self._progress = trio.Event()
-
-
-def _late_failure(own: str) -> Element:
-    """A stanza that stands for "this came back after all" in the inbox."""
-    return Element("message", {"type": "error", "id": own})
 
 
 def _now_us() -> int:

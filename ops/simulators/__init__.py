@@ -1,0 +1,3 @@
+"""What stands at the other ends when nobody is there: a simulated desk, a simulated SMSC."""
+
+__all__: list[str] = []
