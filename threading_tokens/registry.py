@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from store import Op, Transaction
 from threading_tokens.designation import Designation
 from threading_tokens.errors import AlreadyDesignated, BadChannel, TokenError
-from threading_tokens.past import history, list_threads
+from threading_tokens.past import history, list_threads, thread_by_id
 from threading_tokens.planning import DEFAULT_RULES
 from threading_tokens.resolving import resolve
 from threading_tokens.rows import (
@@ -322,6 +322,7 @@ __all__ = [
     "release_number",
     "resolve",
     "switch_channel",
+    "thread_by_id",
     "touch",
     "transfer",
 ]

@@ -186,7 +186,7 @@ class _Words:
         first, unless_folded = "", folded(unless)
         for found in self._pattern.finditer(text):
             if found[0] == unless_folded:
-                return unless
+                return unless  # "" is never found
             first = first or self._spelling[found[0]]
         return first
 
@@ -217,24 +217,30 @@ def decide_thread(open_thread: Thread | None, text: str, rules: ThreadRules, now
     Source: H18, H20, H38.
     """
     key_phrases, products = _words_of(rules)
-    current = open_thread.product if open_thread is not None else ""
-    product, has_key_phrase = "", False
-    if text and (key_phrases is not None or products is not None):
-        comparable = folded(text)
-        if products is not None:
-            product = products.first(comparable, current)
-        has_key_phrase = key_phrases is not None and open_thread is not None and key_phrases.are_in(comparable)
-    if open_thread is None:
-        return Open(_NEW_ADDRESS, product)
-    if rules.max_age_us and now_us - open_thread.opened_us > rules.max_age_us:
-        return Open(_MAX_AGE, product, _MAX_AGE)
-    if rules.idle_us and now_us - open_thread.last_us > rules.idle_us:
-        return Open(_ELAPSED, product, _ELAPSED)
-    if has_key_phrase:
-        return Open(_KEY_PHRASE, product, _KEY_PHRASE)
-    if product and current and product != current:
-        return Open(_PRODUCT, product, _PRODUCT)
-    return Continue(product or current)
+    comparable = folded(text) if text and (key_phrases or products) else ""
+    closes = None
+    if open_thread is not None:
+        closes = _end_of(open_thread, comparable, key_phrases, rules, now_us)
+        if closes is None:
+            current = open_thread.product
+            product = products.first(comparable, current) if products and comparable else ""
+            if not product or not current or product == current:
+                return Continue(product or current)
+            return Open(_PRODUCT, product, _PRODUCT)
+    # What the thread that ended was about is nothing to the new one: the first product that is named counts.
+    product = products.first(comparable, "") if products and comparable else ""
+    return Open(closes or _NEW_ADDRESS, product, closes)
+
+
+def _end_of(thread: Thread, comparable: str, key_phrases: _Words | None, rules: ThreadRules, now_us: int) -> str | None:
+    """Why the thread ends before products are looked at, or None."""
+    if rules.max_age_us and now_us - thread.opened_us > rules.max_age_us:
+        return _MAX_AGE
+    if rules.idle_us and now_us - thread.last_us > rules.idle_us:
+        return _ELAPSED
+    if key_phrases is not None and key_phrases.are_in(comparable):
+        return _KEY_PHRASE
+    return None
 
 
 # Members of a StrEnum are slower to compare and print than the strings that rows hold.

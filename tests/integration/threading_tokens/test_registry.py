@@ -452,6 +452,12 @@ async def test_listing_pages(desk: Desk) -> None:
     assert [thread.id for thread in await desk.listed(limit=2, before=ids[1])] == [ids[3], ids[4]]
 
 
+async def test_an_operator_finds_a_thread_by_its_id(desk: Desk) -> None:
+    (resolution,) = await desk.resolve(text())
+    assert await desk(registry.thread_by_id, resolution.thread.id) == resolution.thread
+    assert await desk(registry.thread_by_id, 1) is None
+
+
 async def test_work_that_fails_leaves_nothing(desk: Desk) -> None:
     def work(tx: Transaction) -> None:
         registry.resolve(tx, [text()], RULES, NOW, desk.store.new_id)

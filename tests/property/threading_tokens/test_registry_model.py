@@ -402,10 +402,10 @@ def machine_for(url: str) -> type[RegistryMachine]:
 
 def test_over_sqlite(tmp_path: Path) -> None:
     run_state_machine_as_test(
-        machine_for(f"sqlite:///{tmp_path}/model.db"), settings=settings(max_examples=60, stateful_step_count=30)
+        machine_for(f"sqlite:///{tmp_path}/model.db"), settings=settings(max_examples=150, stateful_step_count=30)
     )
 
 
 @pytest.mark.slow
 def test_over_postgresql_with_two_nodes(postgres_url: str) -> None:
-    run_state_machine_as_test(machine_for(postgres_url), settings=settings(max_examples=30, stateful_step_count=25))
+    run_state_machine_as_test(machine_for(postgres_url), settings=settings(max_examples=60, stateful_step_count=25))

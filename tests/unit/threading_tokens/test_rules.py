@@ -151,6 +151,18 @@ def test_a_key_phrase_takes_the_product_of_its_text_only() -> None:
     assert decide_thread(old, "new problem: modem", RULES, HOUR_US) == Open("key-phrase", "Modem", "key-phrase")
 
 
+@pytest.mark.parametrize(
+    ("text", "now_us", "reason"),
+    [
+        ("is the router a modem?", HOUR_US * 1_000, "elapsed"),
+        ("new problem: is the router a modem?", HOUR_US, "key-phrase"),
+    ],
+)
+def test_what_the_old_thread_was_about_is_nothing_to_the_new(text: str, now_us: int, reason: str) -> None:
+    decision = decide_thread(thread(product="Modem"), text, RULES, now_us)
+    assert decision == Open(reason, "Router", reason)
+
+
 def test_no_phrases_no_products() -> None:
     assert decide_thread(thread(), "new problem", ThreadRules(key_phrases=()), HOUR_US) == Continue()
 
