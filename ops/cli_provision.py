@@ -23,6 +23,7 @@ import click
 import msgspec
 import trio
 
+from ops import schema
 from ops.config import Config, ConfigErrors, load_config, refused
 from provisioning import catalog
 from provisioning.errors import ClaimedByAnother, ProvisioningError, Refused
@@ -110,13 +111,15 @@ def in_store(config: Config, work: Callable[[Transaction], T], *, reads: bool = 
 
     async def run() -> T:
         url = config.store_url(os.environ)
+        await trio.to_thread.run_sync(schema.prepare, url)
         async with open_store(url, CLI_NODE, config.store.synchronous, readers=1) as store:
             return await (store.read(work) if reads else store.transact(work))
 
     return trio.run(run)
 
 
-def _who() -> str:
+def operator_name() -> str:
+    """Who sits at this terminal, for the audit."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):
@@ -127,11 +130,13 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _say_json(value: Any) -> None:
+def say_json(value: Any) -> None:
+    """Write a value as JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def _say_table(rows: list[list[str]]) -> None:
+def say_table(rows: list[list[str]]) -> None:
+    """Write rows in columns; the first row is the head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -276,7 +281,7 @@ def _add_command(kind: type[Entry]) -> click.Command:
     def add(config: Config, **options: Any) -> None:
         with refusals_told():
             entry = _built(kind, _given(kind, options))
-            in_store(config, lambda tx: catalog.add(tx, entry, who=_who(), now_us=_now_us()))
+            in_store(config, lambda tx: catalog.add(tx, entry, who=operator_name(), now_us=_now_us()))
             click.echo(f"added {kind.KIND} {entry.key}")
 
     decorated = _decorated(add, [*_key_arguments(kind), *_options_of(kind, for_set=False), config_options])
@@ -298,7 +303,7 @@ def _set_command(kind: type[Entry]) -> click.Command:
                 changed, problems = build(kind, {**told, **given})  # type: ignore[type-var]
                 if changed is None:
                     raise Refused(list(enumerate(problems)))
-                return catalog.update(tx, _hashed(changed), who=_who(), now_us=_now_us())
+                return catalog.update(tx, _hashed(changed), who=operator_name(), now_us=_now_us())
 
             differs = in_store(config, work)
             click.echo(f"changed {kind.KIND} {key}" if differs else f"{kind.KIND} {key} is so already")
@@ -311,7 +316,7 @@ def _remove_command(kind: type[Entry]) -> click.Command:
     def remove(config: Config, **arguments: Any) -> None:
         with refusals_told():
             key = _key_of(kind, arguments)
-            in_store(config, lambda tx: catalog.remove(tx, kind, key, who=_who(), now_us=_now_us()))  # type: ignore[type-var]
+            in_store(config, lambda tx: catalog.remove(tx, kind, key, who=operator_name(), now_us=_now_us()))  # type: ignore[type-var]
             click.echo(f"removed {kind.KIND} {key}")
 
     decorated = _decorated(remove, [*_key_arguments(kind), config_options])
@@ -324,9 +329,9 @@ def _show_command(kind: type[Entry]) -> click.Command:
             key = _key_of(kind, arguments)
             told = shown(in_store(config, lambda tx: catalog.get(tx, kind, key), reads=True))  # type: ignore[type-var]
             if as_json:
-                _say_json(told)
+                say_json(told)
             else:
-                _say_table([[name, _cell(value)] for name, value in told.items()])
+                say_table([[name, _cell(value)] for name, value in told.items()])
 
     decorated = _decorated(show, [*_key_arguments(kind), _json_option, config_options])
     return click.command("show", help=f"Show all settings of a {kind.KIND}; secrets only by reference.")(decorated)
@@ -339,10 +344,10 @@ def _list_command(kind: type[Entry]) -> click.Command:
         with refusals_told():
             found: list[Entry] = in_store(config, lambda tx: catalog.entries(tx, kind, call_centre), reads=True)  # type: ignore[type-var]
             if as_json:
-                _say_json([shown(entry) for entry in found])
+                say_json([shown(entry) for entry in found])
             elif found:
                 columns = _COLUMNS[kind.KIND]
-                _say_table([list(columns), *([_cell(getattr(entry, name)) for name in columns] for entry in found)])
+                say_table([list(columns), *([_cell(getattr(entry, name)) for name in columns] for entry in found)])
 
     decorators: list[Decorator] = [_json_option, config_options]
     if has_owner:
@@ -406,7 +411,9 @@ def _import_numbers(config: Config, file: Any, call_centre: str, link: str) -> N
         try:
             applied = in_store(
                 config,
-                lambda tx: catalog.apply(tx, wanted, who=_who(), now_us=_now_us(), mode="add", on_progress=tell),
+                lambda tx: catalog.apply(
+                    tx, wanted, who=operator_name(), now_us=_now_us(), mode="add", on_progress=tell
+                ),
             )
         except Refused as error:
             told = [f"{file.name}:{where[index]}: {_told(part)}" for index, part in error.refusals]
@@ -471,8 +478,9 @@ def provision_apply(file: Path, config_path: Path | None, overrides: tuple[str, 
 
         async def run(tell: Callable[[int], None]) -> catalog.Applied:
             url = config.store_url(os.environ)
+            await trio.to_thread.run_sync(schema.prepare, url)
             async with open_store(url, CLI_NODE, config.store.synchronous, readers=1) as store:
-                return await apply_config(wanted, store, who=_who(), on_progress=tell)
+                return await apply_config(wanted, store, who=operator_name(), on_progress=tell)
 
         with _progress(len(wanted.entries), "applying") as tell:
             applied = trio.run(run, tell)
@@ -488,7 +496,7 @@ def provision_audit(config: Config, limit: int, as_json: bool) -> None:
     with refusals_told():
         rows = in_store(config, lambda tx: catalog.audit(tx, limit), reads=True)
     if as_json:
-        _say_json(rows)
+        say_json(rows)
         return
     for row in rows:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row.at_us / 1_000_000))
@@ -529,7 +537,7 @@ def account_password(
 
         def work(tx: Transaction) -> None:
             found = catalog.get(tx, Account, system_id)
-            catalog.update(tx, msgspec.structs.replace(found, password=new), who=_who(), now_us=_now_us())
+            catalog.update(tx, msgspec.structs.replace(found, password=new), who=operator_name(), now_us=_now_us())
 
         in_store(config, work)
     click.echo(f"the password of account {system_id} is changed; binds that are up stay up", err=True)

@@ -19,7 +19,6 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -28,19 +27,17 @@ import trio
 from hub import Hub
 from hub.retry import RetryWaits
 from hub.routing import rules_of
-from ops import http, metrics, wiring
+from ops import http, metrics, schema, wiring
 from ops.cli_provision import apply_config
 from ops.config import Config
 from provisioning import Directory, load_directory, revision, verify_password
 from smpp.server import Limits
 from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
-from store.migrations import migrate
 from translators.desk_threads import DeskThreads
 from translators.smpp_accounts import SmppAccount, SmppAccounts
 from translators.smpp_links import SmppLink
 from translators.xmpp import XmppDesk
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 SAME_SIGNAL_S = 0.5
 MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
 
@@ -209,7 +206,7 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
     Raises: ConfigErrors when the catalog refuses the file's entries; StoreError; OSError when a port is taken.
     """
     url = config.store_url(os.environ)
-    await trio.to_thread.run_sync(migrate, url, MIGRATIONS)
+    await trio.to_thread.run_sync(schema.prepare, url)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     limits = config.limits
     async with open_store(

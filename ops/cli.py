@@ -1,0 +1,107 @@
+"""The command ``smshub``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import trio
+
+from ops import logs, schema
+from ops.cli_operate import queue, thread
+from ops.cli_provision import CommandRefused, account, config_options, provision, refusals_told
+from ops.cli_simulate import simulate
+from ops.config import Config, ConfigErrors, file_problems
+from ops.daemon import run_daemon
+from ops.demo import run_demo, run_stage
+from store.migrations import current_revision, head_revision
+
+TROUBLE = 1  # exit status when the daemon cannot go on; 2 is a refused command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="smshub")
+def main() -> None:
+    """Text-enables a call centre: SMPP to carriers and aggregators, XMPP to the desk, threads and receipts between."""
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="With a simulated carrier and desk, on a store in var/demo; needs no file.")
+@config_options
+def run(config: Config, demo: bool) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    if demo:
+        sys.exit(trio.run(run_stage, Path("var/demo"), click.echo))
+    logs.configure(config.log.level, config.log.format)
+    with refusals_told():
+        try:
+            trio.run(run_daemon, config)
+        except* OSError as group:
+            raise CommandRefused(_plainly(group)) from None
+
+
+@main.command()
+@config_options
+def check(config: Config) -> None:
+    """Check the configuration file, the files and variables it names, and the store; change nothing."""
+    problems = file_problems(config, os.environ)
+    if problems:
+        raise CommandRefused(str(ConfigErrors(config.path, problems)))
+    with refusals_told():
+        url = config.store_url(os.environ)
+        has, needs = current_revision(url), head_revision(schema.MIGRATIONS)
+    state = "empty: the daemon will set it up" if has is None else f"schema {has}"
+    if has not in (None, needs):
+        raise CommandRefused(str(schema.SchemaMismatch(str(has), str(needs))))
+    click.echo(f"{config.path or 'defaults'}: no errors; {len(config.entries)} entries; store {state}")
+
+
+@main.command()
+@click.option("--quiet", is_flag=True, help="Only the verdict.")
+def demo(quiet: bool) -> None:
+    """Show one conversation end to end, then end: status 0 only when every step was seen."""
+    sys.exit(trio.run(run_demo, Path("var/demo"), (lambda line: None) if quiet else click.echo, click.echo))
+
+
+@main.group()
+def db() -> None:
+    """The store's schema."""
+
+
+@db.command("upgrade")
+@config_options
+def db_upgrade(config: Config) -> None:
+    """Bring the store to this program's schema. Stop the daemon and back up before."""
+    with refusals_told():
+        before, after = schema.upgrade(config.store_url(os.environ))
+    click.echo(f"schema {before or 'none'} -> {after}")
+
+
+@db.command("show")
+@config_options
+def db_show(config: Config) -> None:
+    """Show the store's schema and the one this program needs."""
+    with refusals_told():
+        has = current_revision(config.store_url(os.environ))
+    click.echo(f"store: {has or 'empty'}\nprogram: {head_revision(schema.MIGRATIONS)}")
+
+
+def _plainly(group: BaseExceptionGroup[OSError]) -> str:
+    """The errors of a group in words."""
+    lines: list[str] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            lines.append(_plainly(error))
+        else:
+            lines.append(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+for command in (provision, account, thread, queue, simulate):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()
