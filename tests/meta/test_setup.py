@@ -7,13 +7,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.meta.tree import ROOT, files, pyproject
+from tests.meta.tree import ROOT, files, imports, modules, pyproject, root_packages
 
 
 def _declared(extra: str = "") -> list[Requirement]:
@@ -116,3 +117,16 @@ def test_the_image_gets_every_package() -> None:
     packages = set(pyproject()["tool"]["importlinter"]["root_packages"])  # type: ignore[index]
     assert copied == packages
     assert allowed == packages
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What is there only because something else brought it may be gone with the next release of that."""
+    providers = importlib.metadata.packages_distributions()
+    declared = {canonicalize_name(wanted.name) for wanted in _declared()}
+    for module in modules().values():
+        for imported in imports(module):
+            top = imported.module.partition(".")[0]
+            if top in sys.stdlib_module_names or top in root_packages():
+                continue
+            found = {canonicalize_name(name) for name in providers.get(top, ())}
+            assert found & declared, f"{module} imports {top}: pyproject.toml has no dependency that brings it"
