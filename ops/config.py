@@ -144,11 +144,12 @@ def read_config(text: str, path: str, directory: Path, overrides: Mapping[str, s
     """
     try:
         document = tomllib.loads(text)
+        lines = lines_of(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigErrors(path, [_syntax_error(error, text)]) from None
     except RecursionError:
         raise ConfigErrors(path, [ConfigError(0, "", "is nested too deep to be a configuration")]) from None
-    reader = _Reader(document, lines_of(text), directory)
+    reader = _Reader(document, lines, directory)
     reader.read(overrides or {})
     if reader.errors:
         raise ConfigErrors(path, reader.errors)

@@ -26,12 +26,11 @@ _DEFAULT_URL = "sqlite:///var/smshub.db"
 
 def read_store_url(text: str, field: str) -> str:
     """Check a store's URL. An error shows it without its password."""
-    scheme = text.partition(":")[0]
     try:
         url = sqlalchemy.make_url(text)
     except sqlalchemy.exc.ArgumentError:
         # Not shown: it may hold a password.
-        raise BadValue(field, f"{scheme}:…", "write 'sqlite:///PATH' or 'postgresql://USER@HOST/DATABASE'") from None
+        raise BadValue(field, "***", "write 'sqlite:///PATH' or 'postgresql://USER@HOST/DATABASE'") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         why = "the store is SQLite or PostgreSQL: 'sqlite:///PATH' or 'postgresql://USER@HOST/DATABASE'"
         raise BadValue(field, url.render_as_string(), why)

@@ -32,7 +32,7 @@ _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\
 
 def _unescaped(match: re.Match[str]) -> str:
     code = match[1] or match[2]
-    return chr(int(code, 16)) if code else _ESCAPED[match[3]]
+    return chr(int(code, 16)) if code else _ESCAPED.get(match[3], match[3])
 
 
 class _Scanner:

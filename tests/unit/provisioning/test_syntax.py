@@ -1,0 +1,124 @@
+"""Names, addresses, identification elements (H8)."""
+
+import pytest
+
+from provisioning import BadValue, ElementKind, parse_element
+from provisioning.syntax import (
+    read_domain,
+    read_endpoint,
+    read_host,
+    read_jid,
+    read_name,
+    read_network,
+    read_prefix,
+    read_source,
+    read_system_id,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "shown"),
+    [
+        ("SPID:6006", ElementKind.SPID, "SPID:6006"),
+        ("spid:x12z", ElementKind.SPID, "SPID:X12Z"),
+        ("eSPID:E12345", ElementKind.ESPID, "eSPID:E12345"),
+        ("vSPID:V123", ElementKind.VSPID, "vSPID:V123"),
+        ("altspid:6006", ElementKind.ALT_SPID, "AltSPID:6006"),
+        ("OCN:7421", ElementKind.OCN, "OCN:7421"),
+        ("sip:helpline@example.net", ElementKind.SIP_URI, "sip:helpline@example.net"),
+        ("SIPS:+12025550143@[2001:db8::1]:5061;user=phone", ElementKind.SIP_URI, None),
+    ],
+)
+def test_each_kind_of_element(text, kind, shown):
+    element = parse_element(text)
+    assert element.kind is kind
+    assert parse_element(str(element)) == element
+    if shown is not None:
+        assert str(element) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "6006",
+        "SPID",
+        "SPID:",
+        "SPID:600",
+        "SPID:60061",
+        "SPID:60 6",
+        "OCN:é123",
+        "LRN:6006",
+        "sip:",
+        "sip:@",
+        "sip:a b@c",
+    ],
+)
+def test_a_wrong_element_is_refused(text):
+    with pytest.raises(BadValue) as caught:
+        parse_element(text)
+    assert caught.value.value == text
+
+
+def test_a_misspelt_kind_gets_the_nearest():
+    with pytest.raises(BadValue, match="did you mean 'eSPID'"):
+        parse_element("eSPD:1234")
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "canonical"),
+    [
+        (read_name, "acme-2.east_1", "acme-2.east_1"),
+        (read_host, "smsc.example.net", "smsc.example.net"),
+        (read_host, "2001:DB8::1", "2001:db8::1"),
+        (read_host, "localhost", "localhost"),
+        (read_network, "192.0.2.7", "192.0.2.7/32"),
+        (read_network, "192.0.2.7/24", "192.0.2.0/24"),
+        (read_network, "2001:db8::/32", "2001:db8::/32"),
+        (read_domain, "SMS.example.net", "sms.example.net"),
+        (read_jid, "Director@Example.net/desk 1", "Director@example.net/desk 1"),
+        (read_jid, "example.net", "example.net"),
+        (read_source, "+1202*", "+1202*"),
+        (read_source, "ACME Ltd", "ACME Ltd"),
+        (read_prefix, "*", "*"),
+        (read_prefix, "+", "+"),
+        (read_prefix, "12345", "12345"),
+        (read_endpoint, "link:acme", "link:acme"),
+        (read_endpoint, "account:Agg_1", "account:Agg_1"),
+        (read_system_id, "Agg_1", "Agg_1"),
+    ],
+)
+def test_canonical_forms(reader, text, canonical):
+    assert reader(text, "x") == canonical
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"),
+    [
+        (read_name, "Acme"),
+        (read_name, "-acme"),
+        (read_name, "a" * 64),
+        (read_name, "a:b"),
+        (read_host, "10.0.0.256"),
+        (read_host, "under_score.example"),
+        (read_host, "a..b"),
+        (read_host, "http://x"),
+        (read_network, "192.0.2.0/33"),
+        (read_network, "host"),
+        (read_domain, "a b"),
+        (read_jid, "@example.net"),
+        (read_jid, "a@b@c"),
+        (read_jid, "a@b/"),
+        (read_source, "+12x"),
+        (read_source, "twelve letters"),
+        (read_prefix, "+1a"),
+        (read_prefix, "+1234567890123456"),
+        (read_endpoint, "acme"),
+        (read_endpoint, "desk:helpline"),
+        (read_system_id, "sixteen-octets-x"),
+        (read_system_id, "a b"),
+    ],
+)
+def test_refusals_show_value_and_field(reader, text):
+    with pytest.raises(BadValue) as caught:
+        reader(text, "x")
+    assert (caught.value.field, caught.value.value) == ("x", text)
