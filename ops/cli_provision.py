@@ -26,7 +26,7 @@ import trio
 from ops import schema
 from ops.config import Config, ConfigErrors, load_config, refused
 from provisioning import catalog
-from provisioning.errors import ClaimedByAnother, ProvisioningError, Refused
+from provisioning.errors import BadValue, ClaimedByAnother, ProvisioningError, Refused
 from provisioning.fields import SECRET_FORMS, Field, Form, check_secret_length, fields_of, plain
 from provisioning.model import KINDS, Account, Block, Entry, Number, block_key, build
 from provisioning.passwords import hash_password, hash_passwords
@@ -211,12 +211,10 @@ def _secret_option(field: Field, ending: str, form: SecretKind) -> Decorator:
     return click.option(_option_name(name), name, metavar="TEXT", help=texts[form])
 
 
-def _given(kind: type[Entry], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that were used, as a configuration file would have them.
-
-    Raises: BadValue.
-    """
+def _given(kind: type[Entry], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[BadValue]]:
+    """Options that were used, as a configuration file would have them; and those that make no sense."""
     given: dict[str, Any] = {}
+    problems: list[BadValue] = []
     for field in fields_of(kind):
         if field.form is Form.SECRET:
             for key in field.keys:
@@ -227,8 +225,11 @@ def _given(kind: type[Entry], options: Mapping[str, Any]) -> dict[str, Any]:
                     given[key] = str(Path(words).resolve()) if key.endswith("_file") else words
         elif options.get(field.name) is not None:
             words = options[field.name]
-            given[field.name] = str(Path(words).resolve()) if field.spec.is_path and words else field.parse(words)
-    return given
+            try:
+                given[field.name] = str(Path(words).resolve()) if field.spec.is_path and words else field.parse(words)
+            except BadValue as problem:
+                problems.append(problem)
+    return given, problems
 
 
 def ask_password(what: str) -> str:
@@ -243,10 +244,13 @@ def ask_password(what: str) -> str:
     return words
 
 
-def _built(kind: type[Entry], given: Mapping[str, Any]) -> Entry:
-    entry, problems = build(kind, given)  # type: ignore[type-var]
-    if entry is None:
-        raise CommandRefused("\n".join(str(problem) for problem in problems))
+def _built(kind: type[Entry], options: Mapping[str, Any]) -> Entry:
+    given, problems = _given(kind, options)
+    entry, others = build(kind, given)  # type: ignore[type-var]
+    told = {problem.field for problem in problems}
+    problems += [problem for problem in others if problem.field not in told]
+    if entry is None or problems:
+        raise Refused(list(enumerate(problems)))
     return _hashed(entry)
 
 
@@ -280,7 +284,7 @@ def _decorated(command: Command, decorators: list[Decorator]) -> Command:
 def _add_command(kind: type[Entry]) -> click.Command:
     def add(config: Config, **options: Any) -> None:
         with refusals_told():
-            entry = _built(kind, _given(kind, options))
+            entry = _built(kind, options)
             in_store(config, lambda tx: catalog.add(tx, entry, who=operator_name(), now_us=_now_us()))
             click.echo(f"added {kind.KIND} {entry.key}")
 
@@ -292,7 +296,9 @@ def _set_command(kind: type[Entry]) -> click.Command:
     def change(config: Config, **options: Any) -> None:
         with refusals_told():
             key = _key_of(kind, options)
-            given = _given(kind, options)
+            given, faults = _given(kind, options)
+            if faults:
+                raise Refused(list(enumerate(faults)))
 
             def work(tx: Transaction) -> bool:
                 entry = catalog.get(tx, kind, key)  # type: ignore[type-var]

@@ -21,7 +21,6 @@ import sqlalchemy
 
 from ops.settings import (
     SECTIONS,
-    SETTINGS,
     TABLES,
     LimitsSettings,
     LogSettings,
@@ -395,8 +394,3 @@ def refused(config: Config, refusals: Sequence[tuple[int, ProvisioningError]]) -
         where = "" if isinstance(error, Duplicate) else f"{entry.KIND} {entry.key!r}"
         errors.append(ConfigError(config.lines[index], where, str(error)))
     return ConfigErrors(config.path, errors)
-
-
-def setting_names() -> tuple[str, ...]:
-    """All settings of the daemon by name."""
-    return tuple(field.name for field in SETTINGS)

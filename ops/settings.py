@@ -90,13 +90,6 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_init_s: Annotated[float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600)] = (
         10.0
     )
-    inactivity_s: Annotated[
-        float,
-        spec("Silence after which a session is closed; enquire_link is no silence. 0 for never.", unit="s", minimum=0),
-    ] = 0.0
-    max_command_octets: Annotated[
-        int, spec("Longest PDU taken; a longer one closes its session.", unit="octets", minimum=1024, maximum=1_048_576)
-    ] = 69_632
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,9 +120,6 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
             maximum=1_000_000,
         ),
     ] = 10_000
-    intake_batch: Annotated[
-        int, spec("Arrivals that are taken in together at most.", unit="arrivals", minimum=1, maximum=10_000)
-    ] = 1000
     store_backlog: Annotated[
         int,
         spec(

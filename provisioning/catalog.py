@@ -18,7 +18,7 @@ import sqlalchemy
 from provisioning.claims import Claims
 from provisioning.e164 import digits_of
 from provisioning.errors import Duplicate, ProvisioningError, Refused, UnknownEntry
-from provisioning.model import KINDS, Account, Block, CallCentre, E, Entry, Number
+from provisioning.model import KINDS, Account, Block, E, Entry, Number
 from provisioning.references import References, check_unused
 from provisioning.rows import DELETE, PUT, TABLES, changes, is_hashed, read_all, read_keys, row_key, to_row
 from provisioning.tables import audit_table, block_table, number_table, revision_table
@@ -295,8 +295,3 @@ def _write(tx: Transaction, differing: Sequence[tuple[int, Entry, Entry | None]]
     ]
     tx.write(Op(_AUDIT, told))
     _bump(tx)
-
-
-def known_call_centres(tx: Transaction) -> list[str]:
-    """The names of all call centres."""
-    return _names(tx, CallCentre)

@@ -60,14 +60,6 @@ class Claims:
         else:
             self._check_block(entry)
 
-    def has(self, e164: str, call_centre: str) -> bool:
-        """True when the call centre has the number, by itself, in a block, or behind an 8xx."""
-        digits = digits_of(e164)
-        if self._numbers.get(digits) == call_centre or self._behind.get(digits, ("", ""))[1] == call_centre:
-            return True
-        block = self._block_of(digits)
-        return block is not None and block[2] == call_centre
-
     def _block_of(self, digits: int) -> tuple[int, int, str] | None:
         at = bisect_right(self._firsts, digits) - 1
         if at >= 0 and digits <= self._blocks[at][0]:

@@ -8,7 +8,8 @@ from ops.settings import SETTINGS, TABLES, reference
 from provisioning import KINDS
 from provisioning.fields import fields_of
 
-DOCS = Path(__file__).parents[3] / "docs" / "reference"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs" / "reference"
 
 
 def test_the_reference_is_current():
@@ -36,3 +37,14 @@ def test_the_example_is_right_and_holds_every_kind():
 
 def test_the_example_holds_no_secret():
     assert not re.search(r"^\s*(password|secret)\s*=", (DOCS / "smshub.example.toml").read_text(), re.MULTILINE)
+
+
+def test_no_setting_is_without_effect():
+    """Each is read somewhere beyond the modules that define and check it; a title is for lists alone."""
+    definers = {"settings.py", "model.py", "cli_provision.py"}
+    packages = [ROOT / name for name in ("ops", "hub", "translators", "provisioning")]
+    sources = [path for package in packages for path in package.rglob("*.py") if path.name not in definers]
+    text = "\n".join(path.read_text() for path in sources)
+    fields = (*SETTINGS, *(field for kind in KINDS.values() for field in fields_of(kind) if field.name != "title"))
+    names = {field.name.rpartition(".")[2] for field in fields}
+    assert [name for name in sorted(names) if not re.search(rf"\.{name}\b", text)] == []
