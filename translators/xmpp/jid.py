@@ -33,8 +33,8 @@ _UNESCAPES = {code[1:]: character for character, code in _ESCAPES.items()}
 _ESCAPED = re.compile(r"\\(20|22|26|27|2f|3a|3c|3e|40|5c)")
 _MUST_ESCAPE = re.compile(r"""[ "&'/:<>@]|\\(?=20|22|26|27|2f|3a|3c|3e|40|5c)""")
 _PLAIN = re.compile(r"\+?[0-9]{1,20}").fullmatch
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
-_BAD_NODE = re.compile(r"""[\x00-\x20"&'/:<>@\x7f]""")
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_BAD = re.compile("[\x00-\x20\"&'/:<>@\x7f\ud800-\udfff]")
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{2,15}")
 
 
@@ -61,18 +61,20 @@ def parse_jid(text: str) -> Jid:
     Raises: BadJid.
     """
     rest, _, resource = text.partition("/")
-    node, at, domain = rest.rpartition("@")
+    node, at, domain = rest.lower().rpartition("@")
+    domain = domain.removesuffix(".")  # RFC 7622 §3.2.1
     if (
         not domain
+        or domain[-1] == "."
         or (at and not node)
-        or _BAD_NODE.search(node)
-        or _BAD_NODE.search(domain)
+        or _BAD.search(node)
+        or _BAD.search(domain)
         or _CONTROL.search(resource)
     ):
         raise BadJid(f"not a JID: {text!r}")
     if max(len(node.encode()), len(domain.encode()), len(resource.encode())) > MAX_PART_OCTETS:
         raise BadJid("a part of the JID is longer than 1,023 octets")
-    return Jid(node.lower(), domain.lower().rstrip("."), resource)
+    return Jid(node, domain, resource)
 
 
 def escape_node(address: str) -> str:

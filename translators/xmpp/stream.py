@@ -169,7 +169,8 @@ class StreamReader:
         try:
             self._parser.Parse(data, False)
         except StreamError as error:
-            self.error = error
+            if not self.ended:  # what follows the end of a stream is nobody's
+                self.error = error
         except ExpatError as error:
             if not self.ended:
                 self.error = StreamError("not-well-formed", f"expat error {error.code}")

@@ -21,7 +21,9 @@ def test_parse(text: str, expected: Jid) -> None:
     assert parse_jid(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "@b", "a@", "a b@c", "a<b@c", "a@b c", "a@b/x\ny", "/x", "é" * 600 + "@b"])
+@pytest.mark.parametrize(
+    "text", ["", "@b", "a@", ".", "a@b..", "\ud800@b", "a b@c", "a<b@c", "a@b c", "a@b/x\ny", "/x", "é" * 600 + "@b"]
+)
 def test_refuse(text: str) -> None:
     with pytest.raises(BadJid):
         parse_jid(text)

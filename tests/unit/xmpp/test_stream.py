@@ -88,6 +88,11 @@ class TestReading:
         assert reader.error is None
         assert reader.feed(b"<iq/>") == []
 
+    def test_what_follows_the_end_is_nobodys(self) -> None:
+        reader, _ = read(b"</stream:stream><!-- x -->")
+        assert reader.ended
+        assert reader.error is None
+
     @pytest.mark.parametrize(
         "character", ["\t", "\n", "é", "\u07ff", "\ud7ff", "\ue000", "\ufffd", "\U00010000", "😀", "\U0010fffd"]
     )
