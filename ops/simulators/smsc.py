@@ -24,7 +24,7 @@ import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -41,6 +41,7 @@ from ops.simulators.smsc_writing import plan_receipts, write_answer, write_news,
 from smpp import receipt as smpp_receipt
 from smpp.alphabet import alphabet_of
 from smpp.constants import CommandStatus
+from smpp.errors import SmppError
 from smpp.events import Settings
 from smpp.pdu import PDU, AlertNotification, DataSm, DeliverSm, SubmitSm
 from smpp.reassembly import BadHeader, message_octets, user_data
@@ -226,7 +227,7 @@ class SimulatedSmsc:
                     continue
             response, delay_s = self._accept(request, deed.delay_s, now_s, now_us, receipts)
             if deed.act is Act.ACCEPT:
-                counts["accepted"] += 1
+                counts["refused" if response.command_status else "accepted"] += 1
                 self._answer(peer, response, delay_s, responses)
             elif deed.act is Act.DROP:
                 counts["dropped"] += 1
@@ -300,6 +301,8 @@ class SimulatedSmsc:
 
     def _acknowledged(self, request: Message, now_us: int) -> None:
         self._counts["acknowledgements"] += 1
+        if not (self.settings.keep_history or self._followers):
+            return
         body = message_octets(b"" if isinstance(request, DataSm) else request.short_message, request.tlvs)
         read = smpp_receipt.read(request.esm_class, body, request.data_coding, request.tlvs, now_us)
         if read is not None:
@@ -451,9 +454,12 @@ class SimulatedSmsc:
     def alert(self, number: str) -> int:
         """Say to every receiver that a handset can be reached again (alert_notification). Returns: to how many."""
         ton, npi, digits = address_to(number)
+        told = 0
         for session in self._outbox.sessions:
-            session.send(AlertNotification(source_addr_ton=ton, source_addr_npi=npi, source_addr=digits))
-        return len(self._outbox.sessions)
+            with suppress(SmppError):  # it is just unbinding
+                session.send(AlertNotification(source_addr_ton=ton, source_addr_npi=npi, source_addr=digits))
+                told += 1
+        return told
 
     # --- control and view --------------------------------------------------------------------------------------------
 
