@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 import trio
 
 from store import Store, Transaction, create_all, open_store
@@ -25,6 +26,7 @@ from threading_tokens import (
     ThreadRules,
     registry,
 )
+from threading_tokens.tables import event_table, thread_table
 
 NOW = 1_700_000_000_000_000
 RULES = {"acme": ThreadRules()}
@@ -142,6 +144,11 @@ async def test_the_loser_loses_only_what_it_lost(nodes: Nodes) -> None:
     }
     assert await kinds(nodes) == ["opened", "closed", "opened"]
     assert await kinds(nodes, "+1618") == ["opened", "closed", "opened"]
+    # of what the second node planned for the pair that it lost, nothing is left
+    orphans = sqlalchemy.select(event_table.c.kind).where(
+        event_table.c.thread_id.not_in(sqlalchemy.select(thread_table.c.id))
+    )
+    assert await nodes.first.read(lambda tx: tx.sql.execute(orphans).all()) == []
 
 
 async def test_the_winner_fails_after_all(nodes: Nodes) -> None:
