@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 import trio
 
+from ops.simulators import smsc_words
 from ops.simulators.desk import simulate_desk
+from ops.simulators.smsc_behaviour import Behaviour
+from ops.simulators.smsc_errors import BadWords
+from ops.simulators.smsc_settings import SmscSettings
+from ops.simulators.smsc_terminal import simulate_smsc
 
 
 @click.group()
@@ -53,3 +59,41 @@ def desk(
         )
 
     trio.run(run)
+
+
+@simulate.command("smsc")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=2776, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--system-id", default="", help="Who may bind; everybody when not given.")
+@click.option("--password", envvar="SMSHUB_SMSC_PASSWORD", default="", help="The password to bind with.")
+@click.option("--set", "words", multiple=True, metavar="WORDS", help="A behaviour, for example 'drop 0.1' or 'dlr on'.")
+@click.option("--seed", type=int, default=None, help="Makes misbehaviour the same every time.")
+@click.option(
+    "--script",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Headless: run the steps of a file; exit status 0 when all were seen.",
+)
+def smsc(
+    host: str, port: int, system_id: str, password: str, words: tuple[str, ...], seed: int | None, script: Path | None
+) -> None:
+    """An SMSC with handsets: a link of the hub binds to it as to a real carrier."""
+    behaviour = Behaviour()
+    try:
+        for word in words:
+            behaviour = smsc_words.change(behaviour, word.split())
+    except BadWords as error:
+        raise click.ClickException(str(error)) from None
+    settings = SmscSettings(
+        host=host, port=port, system_id=system_id, password=password, behaviour=behaviour, seed=seed
+    )
+
+    async def run() -> bool:
+        return await simulate_smsc(
+            settings, script=script, write=click.echo, read_line=None if script is not None else _read_line
+        )
+
+    sys.exit(0 if trio.run(run) else 1)
+
+
+async def _read_line() -> str:
+    return await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)

@@ -1,13 +1,14 @@
 """The demonstration: a hub on the embedded store between a simulated carrier and a simulated desk, all real protocols.
 
 ``run_demo`` shows one conversation and ends with a verdict; ``run_stage`` shows it and stays up to be played with.
- Steps: a customer texts the published number; a thread opens and the director is handed its first text; the director
+Steps: a customer texts the published number; a thread opens and the director is handed its first text; the director
 designates a CSR; the CSR's long answer goes out in parts, in order, at least the gap apart; the carrier's receipts
 become one for the CSR, and the CSR's becomes one for the carrier.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import socket
@@ -25,8 +26,10 @@ import trio
 from ops import logs
 from ops.config import read_config
 from ops.daemon import Daemon, open_daemon
-from ops.simulators.desk import ReceivedText, SimulatedDesk
-from ops.simulators.smsc import SimulatedSmsc, SmscSettings, open_simulated_smsc
+from ops.simulators.desk import CommandRefused, ReceivedText, SimulatedDesk
+from ops.simulators.smsc import SimulatedSmsc, open_simulated_smsc
+from ops.simulators.smsc_errors import SimulatorError
+from ops.simulators.smsc_settings import SmscSettings
 
 CUSTOMER: Final = "+16175550101"
 NUMBER: Final = "+18005550100"
@@ -99,8 +102,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-_CONFIGURATION: Final = """# The configuration of `make run`, written anew each time. See
-docs/reference/configuration.md. [store]
+_CONFIGURATION: Final = """# The configuration of `make run`, written anew each time.
+[store]
 url = "sqlite:///smshub.db"
 
 [smpp]
@@ -163,7 +166,7 @@ class Conversation:
         """All of it. Raises: StepMissed."""
         stage = self._stage
         with self._step("bind"):
-            await stage.smsc.wait_bound()
+            await stage.smsc.wait_bound(1, STEP_S)
             await stage.desk.wait_until(lambda: stage.desk.connected)
         self._tell("carrier", "hub", "bound by SMPP")
         self._tell("hub", "desk", "connected by XMPP")
@@ -198,13 +201,14 @@ class Conversation:
 
     async def _receipt_to_carrier(self) -> None:
         with self._step("receipt to the carrier"):
-            await self._stage.smsc.wait_for_acknowledgement()
+            smsc = self._stage.smsc
+            await smsc.wait_until(lambda: bool(smsc.acknowledgements), STEP_S, "a receipt")
         self._tell("hub", "carrier", "receipt: the CSR's client has the customer's text")
 
     async def _answer_out(self) -> None:
         smsc = self._stage.smsc
         with self._step("long answer out"):
-            reception = await smsc.wait_for(CUSTOMER, 1, STEP_S)
+            (reception,) = await smsc.wait_for(CUSTOMER, 1, STEP_S)
         arrived = [part.at_us for part in reception.parts]
         for number, at_us in enumerate(arrived, 1):
             since = "" if number == 1 else f", {(at_us - arrived[number - 2]) / 1e6:.3f} s after part {number - 1}"
@@ -233,7 +237,10 @@ class Conversation:
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
         with trio.move_on_after(STEP_S) as scope:
-            yield
+            try:
+                yield
+            except (SimulatorError, CommandRefused) as error:
+                raise StepMissed(name, str(error)) from error
         if scope.cancelled_caught:
             raise StepMissed(name, f"not seen within {STEP_S:g} s")
 
@@ -306,11 +313,13 @@ To stop it: Ctrl-C.
 
 async def _show_phone(stage: Stage, say: Say) -> None:
     """Say what the customer's handset shows."""
-    seen = len(stage.smsc.handset(CUSTOMER).received)
+    phone = stage.smsc.handset(CUSTOMER)
+    seen = phone.count
     while True:
-        reception = await stage.smsc.wait_for(CUSTOMER, seen + 1)
-        seen += 1
-        say(f"  [phone {CUSTOMER}] {reception.from_}: {reception.text}")
+        received = await stage.smsc.wait_for(phone, seen + 1, math.inf)
+        for reception in received[seen - phone.count :]:
+            say(f"  [phone {CUSTOMER}] {reception.from_}: {reception.text}")
+        seen = phone.count
 
 
 async def _show_desk(stage: Stage, say: Say) -> None:

@@ -1,0 +1,62 @@
+"""The migrations make exactly the tables that the packages declare, and go back again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+import hub.tables
+import provisioning.tables
+import threading_tokens.tables
+from ops import schema
+from store import metadata
+
+OWNERS = (hub.tables, provisioning.tables, threading_tokens.tables)
+
+
+def differences(url: str) -> list[object]:
+    """What Alembic would change to bring the database to the declared tables."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"target_metadata": metadata})
+            return list(compare_metadata(context, metadata))
+    finally:
+        engine.dispose()
+
+
+def test_an_upgraded_store_has_the_declared_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    before, after = schema.upgrade(url)
+    assert before is None
+    assert after is not None
+    assert differences(url) == []
+    assert OWNERS
+
+
+def test_an_upgraded_postgresql_has_the_declared_tables(postgres_url: str) -> None:
+    schema.upgrade(postgres_url)
+    assert differences(postgres_url.replace("postgresql://", "postgresql+psycopg://")) == []
+
+
+def test_prepare_sets_a_new_store_up_and_leaves_a_ready_one_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    schema.prepare(url)
+    schema.prepare(url)
+    assert differences(url) == []
+
+
+def test_prepare_refuses_a_store_of_another_version(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    schema.prepare(url)
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    engine.dispose()
+    with pytest.raises(schema.SchemaMismatch, match=r"0000.*db upgrade") as caught:
+        schema.prepare(url)
+    assert caught.value.has == "0000"
