@@ -4,19 +4,21 @@ Three things make one piece out of many rows, and each must mean the same as run
 
 - ``merge``: ops of one statement become one op. An op may move forward past ops on tables that have nothing to do with
   its own. So a hundred submissions that each write a message and an event make two writes, not two hundred.
-- ``distinct_runs``: where a row may change what an earlier row of the same piece wrote (updates and upserts), a piece
-  holds each key once. Both databases would otherwise apply one of the two, or refuse.
+- ``runs``: where a row may change what an earlier row of the same piece wrote (updates and upserts), a piece holds each
+  key once: both databases would otherwise apply one of the two, or refuse. And an update of columns that a unique
+  constraint looks at goes row by row: databases update in an order of their own, in which a value may not be free yet.
 - ``plan``: SQLite takes fixed numbers of rows, so that its statements stay prepared.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 
 import sqlalchemy
 
-from store.statements import Op, Row, Statement
+from store.statements import Op, Row, Statement, Update
 
 PADDING = 4  # a piece may be filled up when at most a quarter of it is filling
 
@@ -90,6 +92,36 @@ def distinct_runs(rows: Sequence[Row], identity: tuple[int, ...]) -> Iterator[Se
             seen = set()
         seen.add(key)
     yield rows[start:]
+
+
+@cache
+def needs_order(statement: Statement) -> bool:
+    """Whether rows of distinct keys may still be in each other's way, so that each needs to go alone."""
+    if not isinstance(statement, Update):
+        return False
+    changed = {*statement.set, *statement.expressions}
+    watched = set(statement.key)
+    table = statement.table
+    uniques: list[sqlalchemy.PrimaryKeyConstraint | sqlalchemy.UniqueConstraint | sqlalchemy.Index] = [
+        table.primary_key,
+        *(each for each in table.constraints if isinstance(each, sqlalchemy.UniqueConstraint)),
+        *(each for each in table.indexes if each.unique),
+    ]
+    for unique in uniques:
+        watched.update(column.name for column in unique.columns)
+        if isinstance(unique, sqlalchemy.Index):
+            # Columns in a partial index's condition, or in its expressions, by their names as words.
+            conditions = [unique.dialect_options[dialect].get("where") for dialect in ("sqlite", "postgresql")]
+            for text in map(str, [*conditions, *unique.expressions]):
+                watched.update(re.findall(r"\w+", text))
+    return not changed.isdisjoint(watched)
+
+
+def runs(statement: Statement, rows: Sequence[Row]) -> Iterable[Sequence[Row]]:
+    """Cut the rows of a statement, in order, into pieces whose rows may be applied in any order."""
+    if needs_order(statement):
+        return [rows[at : at + 1] for at in range(len(rows))]
+    return distinct_runs(rows, statement.identity)
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,9 @@ Why the statements look as they do: CPython's sqlite3 gives up the GIL at every 
 after. Beside a busy trio thread each taking costs up to a switch interval (5 ms by default), so ``executemany`` or a
 ``fetchall`` over n rows wait n times. Therefore rows are written by statements of many rows, in fixed sizes that stay
 prepared, and read as one row that holds a JSON array. Figures: docs/discussion/store-batching.md.
+
+Nobody may run ANALYZE on this database: with its statistics SQLite builds a Bloom filter over the whole table for each
+update of many rows. Without them it looks up each key in the index, which is what all hot statements want.
 """
 
 # ruff: noqa: S608 - statements are made of declarations in the source, never of input
@@ -20,7 +23,7 @@ import sqlalchemy
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from store.backend import driver_error
-from store.batching import distinct_runs, plan
+from store.batching import plan, runs
 from store.errors import StoreConflict, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from store.schema import metadata
 from store.statements import Delete, Insert, Row, SelectByKeys, Statement, Update, Upsert
@@ -55,10 +58,9 @@ _decode_rows = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 class _Write:
     """A statement in SQLite's words, in each size when first needed."""
 
-    __slots__ = ("_largest", "_may_pad", "_parts", "_texts", "_width", "identity")
+    __slots__ = ("_largest", "_may_pad", "_parts", "_texts", "_width")
 
     def __init__(self, statement: Statement, largest: int) -> None:
-        self.identity = statement.identity
         self._width = len(statement.columns)
         # A row of NULL keys matches nothing in an Update or Delete: pieces may be filled up with these.
         self._may_pad = isinstance(statement, Update | Delete)
@@ -112,12 +114,24 @@ def _write_parts(statement: Statement) -> tuple[str, str, str]:
             extra = f" AND ({statement.where})" if statement.where else ""
             return f"UPDATE {table} SET {', '.join(changes)} FROM (VALUES ", row, f") AS piece WHERE {match_}{extra}"
         case Delete():
-            extra = f" AND ({statement.where})" if statement.where else ""
-            if len(statement.key) == 1:
-                return f"DELETE FROM {table} WHERE {columns} IN (", "?", f"){extra}"
-            return f"DELETE FROM {table} WHERE ({columns}) IN (VALUES ", row, f"){extra}"
+            if len(statement.key) == 1 and not statement.where:
+                return f"DELETE FROM {table} WHERE {columns} IN (", "?", ")"
+            found = f"SELECT {table}.rowid FROM (VALUES "
+            return f"DELETE FROM {table} WHERE rowid IN ({found}", row, f"{_joined(statement)})"
         case _:
             raise TypeError(f"not a statement that writes: {statement!r}")
+
+
+def _joined(statement: Delete | SelectByKeys) -> str:
+    """What follows the rows of keys when their table is looked up by them.
+
+    ``(a, b) IN (VALUES …)`` would do, but SQLite then reads the whole table. CROSS JOIN says which loop is the outer.
+    """
+    table = _quote(statement.table.name)
+    matches = [f"{table}.{_quote(name)} = piece.column{at}" for at, name in enumerate(statement.key, 1)]
+    if statement.where:
+        matches.append(f"({statement.where})")
+    return f") AS piece CROSS JOIN {table} WHERE {' AND '.join(matches)}"
 
 
 class _Read:
@@ -127,7 +141,7 @@ class _Read:
     of rows. JSON holds no octets, which travel as hex; and no exact floats, for which rows are fetched as they are.
     """
 
-    __slots__ = ("_extra", "_head", "_is_json", "_is_plain", "_largest", "_octets", "_row", "_texts")
+    __slots__ = ("_head", "_is_json", "_is_plain", "_largest", "_octets", "_row", "_tail", "_texts")
 
     def __init__(self, statement: SelectByKeys, largest: int) -> None:
         types = [statement.table.columns[name].type for name in statement.columns]
@@ -138,20 +152,14 @@ class _Read:
         self._octets = [at for at, type_ in enumerate(types) if isinstance(type_, sqlalchemy.LargeBinary)]
         self._is_plain = statement.is_plain
         self._largest = largest
-        names = [_quote(name) for name in statement.columns]
-        keys = ", ".join(map(_quote, statement.key))
-        if self._is_json:
-            for at in self._octets:
-                names[at] = f"iif({names[at]} IS NULL, NULL, hex({names[at]}))"
-            head = f"SELECT json_group_array(json_array({', '.join(names)}))"
-        else:
-            head = f"SELECT {', '.join(names)}"
-        head += f" FROM {_quote(statement.table.name)} WHERE "
-        if len(statement.key) == 1:
-            self._head, self._row = f"{head}{keys} IN (", "?"
-        else:
-            self._head, self._row = f"{head}({keys}) IN (VALUES ", f"({','.join('?' * len(statement.key))})"
-        self._extra = f") AND ({statement.where})" if statement.where else ")"
+        table = _quote(statement.table.name)
+        names = [f"{table}.{_quote(name)}" for name in statement.columns]
+        for at in self._octets if self._is_json else ():
+            names[at] = f"iif({names[at]} IS NULL, NULL, hex({names[at]}))"
+        answer = f"json_group_array(json_array({', '.join(names)}))" if self._is_json else ", ".join(names)
+        self._head = f"SELECT {answer} FROM (VALUES "
+        self._row = f"({','.join('?' * len(statement.key))})"
+        self._tail = _joined(statement)
         self._texts: dict[int, str] = {}
 
     def run(self, cursor: sqlite3.Cursor, keys: Sequence[Any]) -> list[Row]:
@@ -177,7 +185,7 @@ class _Read:
         return tuple(values)
 
     def _text(self, size: int) -> str:
-        text = self._texts[size] = self._head + ",".join([self._row] * size) + self._extra
+        text = self._texts[size] = self._head + ",".join([self._row] * size) + self._tail
         return text
 
 
@@ -277,9 +285,7 @@ class SqliteBackend:
             compiled = self._writes[statement] = _Write(statement, self._fitting(len(statement.columns)))
         cursor = connection.cursor()
         try:
-            if not compiled.identity:
-                return compiled.run(cursor, rows)
-            return sum([compiled.run(cursor, run) for run in distinct_runs(rows, compiled.identity)])
+            return sum([compiled.run(cursor, run) for run in runs(statement, rows)])
         finally:
             cursor.close()
 

@@ -120,7 +120,8 @@ class Upsert(Statement):
 class Update(Statement):
     """Change the rows with these keys. A key that is not there changes nothing.
 
-    A row of it is the key's values, then the values of ``set``.
+    A row of it is the key's values, then the values of ``set``. Where it changes columns of a unique constraint, of a
+    partial unique index's condition, or of its own key, rows travel one by one: keep such changes off hot paths.
 
     Args:
         table: where.

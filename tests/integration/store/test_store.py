@@ -107,6 +107,18 @@ async def test_an_update_touches_its_keys_only(store):
     assert [row[-1] for row in await select(store, notes, [1, 2, 3])] == [3, 1, 0]
 
 
+async def test_an_update_may_hand_a_unique_value_on(store):
+    """Row by row each value is free when it is taken; in the databases' own order it might not be."""
+    for order in ((1, 2, 3), (3, 2, 1)):
+        texts_of = dict(zip(order, "abc", strict=True))
+        await store.commit([Op(drop_note, [(1,), (2,), (3,)])])
+        await store.commit([Op(add_note, [a_note(each, text=texts_of[each], is_open=True) for each in (1, 2, 3)])])
+        # Whoever has a leaves it, whoever has b takes it, and so on.
+        moves = list(zip(order, ("z", "a", "b"), strict=True))
+        await store.commit([Op(set_note, [(identity, text, None, None) for identity, text in moves])])
+        assert {row[0]: row[2] for row in await select(store, notes, [1, 2, 3])} == dict(moves)
+
+
 async def test_an_upsert_adds_or_changes(store):
     await store.commit([Op(put_note, [(1, 5, "one", False), (2, 6, "two", False)])])
     await store.commit([Op(put_note, [(2, 7, "zwei", False), (3, 8, "three", False), (2, 9, "deux", False)])])

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from store import Insert, Op, Update
-from store.batching import distinct_runs, merge, plan
+from store.batching import distinct_runs, merge, needs_order, plan, runs
 
 metadata = sa.MetaData()
 a = sa.Table("a", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
@@ -55,6 +55,36 @@ def test_a_run_holds_each_key_once():
     assert list(distinct_runs(rows, (0,))) == [rows[:2], rows[2:3], rows[3:]]
     assert list(distinct_runs(rows, (0, 1))) == [rows]
     assert list(distinct_runs(rows, ())) == [rows]
+
+
+unique = sa.Table(
+    "unique",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.Integer) for name in ("pair_a", "pair_b", "open", "lower", "free")),
+    sa.UniqueConstraint("pair_a", "pair_b"),
+    sa.Index("uq_open", "free", unique=True, sqlite_where=sa.text("open = 0"), postgresql_where=sa.text("open = 0")),
+    sa.Index("ix_lower", "lower"),
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "order"),
+    [
+        (Update(unique, key="id", set=("lower",)), False),
+        (Update(unique, key="id", set=("lower", "pair_b")), True),
+        (Update(unique, key="id", set=("open",)), True),
+        (Update(unique, key="lower", set=("free",)), True),
+        (Update(unique, key="lower", expressions={"lower": "lower + 1"}), True),
+        (Update(unique, key="lower", expressions={"id": "id + 1"}), True),
+        (Update(unique, key="id", expressions={"lower": "lower + 1"}), False),
+        (Insert(unique, ("id", "pair_a")), False),
+    ],
+)
+def test_what_changes_a_unique_column_goes_row_by_row(statement, order):
+    assert needs_order(statement) is order
+    rows = [(1, 2), (3, 4), (5, 6)]
+    assert [list(run) for run in runs(statement, rows)] == ([[row] for row in rows] if order else [rows])
 
 
 @pytest.mark.parametrize(

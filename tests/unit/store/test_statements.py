@@ -75,7 +75,10 @@ SQLITE = {
         " WHERE thing.id = piece.column1 AND (n < 3 OR n > 5)"
     ),
     Delete(thing, "id"): "DELETE FROM thing WHERE id IN (?,?)",
-    Delete(thing, ("id", "n"), where="n = 1"): "DELETE FROM thing WHERE (id, n) IN (VALUES (?,?),(?,?)) AND (n = 1)",
+    Delete(thing, ("id", "n"), where="n = 1"): (
+        "DELETE FROM thing WHERE rowid IN (SELECT thing.rowid FROM (VALUES (?,?),(?,?)) AS piece CROSS JOIN thing"
+        " WHERE thing.id = piece.column1 AND thing.n = piece.column2 AND (n = 1))"
+    ),
 }
 
 
