@@ -143,7 +143,7 @@ def postgresql_ways() -> dict[str, tuple[Write, Write]]:
     return {
         "executemany (pipelined)": (
             row_by_row(f"INSERT INTO bench_message ({names}) VALUES ({marks})"),
-            in_pieces(f"{update} (VALUES ", "(%s::bigint,%s::integer,%s::text)", ") AS v(a, b, c) WHERE id = a"),
+            row_by_row(f"{update} (VALUES (%s::bigint, %s::integer, %s::text)) AS v(a, b, c) WHERE id = a"),
         ),
         f"VALUES, pieces of {'/'.join(map(str, SIZES))}": (
             in_pieces(f"INSERT INTO bench_message ({names}) VALUES ", f"({marks})", "", prepare=True),
