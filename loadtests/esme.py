@@ -1,0 +1,74 @@
+"""Load on an account: an ESME with any number of binds. A tool of ``loadtests.bench``; see ``loadtests.wire``.
+
+Commands: ``bind`` (port, binds, system_id, password), ``load`` (see ``wire.load``; also text, receipts), ``receipts``
+(count, within_s: wait until so many receipts came back), ``reset``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from loadtests.wire import SUBMIT_SM, Command, Meter, Peer, Template, load, serve_commands
+
+HUNT_NUMBER = "12125550100"  # who the texts are from
+BIND_PATIENCE_S = 60.0
+
+
+class Bind(Peer):
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def take(self, data: bytes, requests: list[tuple[int, int, int]]) -> None:
+        super().take(data, requests)
+        self._meter.add(len([1 for command_id, _, _ in requests if command_id == 0x05]))
+
+
+class Esme:
+    """The tool."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+        self.peers: list[Bind] = []
+
+    async def bind(self, command: Command) -> Command:
+        """Bind; a port that nobody listens on yet is knocked at until it opens."""
+        loop = asyncio.get_running_loop()
+        give_up_at = time.monotonic() + BIND_PATIENCE_S
+        self.peers = []
+        while len(self.peers) < command["binds"]:
+            try:
+                _, peer = await loop.create_connection(lambda: Bind(self.meter), "127.0.0.1", command["port"])
+            except OSError:
+                if time.monotonic() > give_up_at:
+                    raise
+                await asyncio.sleep(0.05)
+                continue
+            peer.bind(command["system_id"], command["password"])
+            await peer.bound.wait()
+            if peer.is_over or peer.statuses.pop(-1, None) != 0:
+                raise SystemExit("the bind was refused")
+            self.peers.append(peer)
+        return {"binds": len(self.peers)}
+
+    async def load(self, command: Command) -> Command:
+        text = b"x" * command.get("text", 100)
+        template = Template(SUBMIT_SM, HUNT_NUMBER, "destination", text, int(command.get("receipts", False)))
+        return await load(list(self.peers), template, command)
+
+    async def reset(self, _: Command) -> Command:
+        self.meter.reset()
+        return {}
+
+
+def main() -> None:
+    async def run() -> None:
+        esme = Esme()
+        await serve_commands({"bind": esme.bind, "load": esme.load, "receipts": esme.meter.expect, "reset": esme.reset})
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()
