@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +21,21 @@ import pytest
 
 START_WAIT_S = 60
 STOP_WAIT_S = 60
+# Waits for the end of the process that holds the other end of its stdin, however it ends; then removes the server.
+WATCH = """
+import os, pathlib, shutil, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+sys.stdin.buffer.read()
+try:
+    process_id = int((folder / "data/postmaster.pid").read_text().split()[0])
+    os.kill(process_id, signal.SIGINT)
+    for _ in range(300):
+        os.kill(process_id, 0)
+        time.sleep(0.1)
+except (OSError, ValueError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
 PORT = 5999  # names the socket's file; nothing listens on TCP
 
 
@@ -46,6 +62,10 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="smshub-pg-"))
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
+        # pytest may be killed, or end itself when a test hangs: no fixture is taken down then.
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-c", WATCH, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
+        )
         self._run("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C")
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -98,7 +118,7 @@ class PostgresServer:
     def remove(self) -> None:
         """Stop it and delete its folder."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._watcher.communicate()
 
     def url(self, database: str = "postgres") -> str:
         """Where ``store.open_store`` finds a database."""
