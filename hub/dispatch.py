@@ -342,7 +342,7 @@ class Dispatcher:
         return read or bool(entries)
 
     async def _give(self, entries: list[Queued], now_us: int) -> None:
-        unclaimed = [entry.id for entry in entries if not entry.claimed]
+        unclaimed = [(entry.id, entry.in_doubt) for entry in entries if not entry.claimed]
         if unclaimed:
             try:
                 await self._store.commit([journal.claim(unclaimed)])
@@ -437,7 +437,9 @@ class Dispatcher:
         entry.attempts = standing.attempts
         entry.in_doubt = standing.in_doubt
         if standing.state is State.SUBMITTING:
-            entry.claimed = entry.doubtful = True
+            # Its claim is to be written again, with the doubt: the journal knows of each time it may have gone out.
+            entry.doubtful = True
+            entry.in_doubt += 1
             self.resumed_in_doubt += 1
         self.held[entry.id] = entry
         lane = self.lanes.push(key, entry)

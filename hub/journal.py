@@ -76,7 +76,7 @@ MESSAGE_COLUMNS = (
 )
 
 insert_message = Insert(message, MESSAGE_COLUMNS)
-claim_message = Update(message, key=("id",), set=("state",))
+claim_message = Update(message, key=("id",), set=("state", "in_doubt"))
 move_message = Update(
     message,
     key=("id",),
@@ -181,9 +181,13 @@ def insert_messages(messages: Sequence[tuple[Message, State]]) -> Op:
     return Op(insert_message, [row_of(m, state) for m, state in messages])
 
 
-def claim(ids: Sequence[int]) -> Op:
-    """The write that must be on disk before a part of these messages may be on the wire."""
-    return Op(claim_message, [(i, State.SUBMITTING.value) for i in ids])
+def claim(entries: Sequence[tuple[int, int]]) -> Op:
+    """The write that must be on disk before a part of these messages may be on the wire.
+
+    Args:
+        entries: (message's id, times that an answer was lost, what a restart found unanswered included).
+    """
+    return Op(claim_message, [(i, State.SUBMITTING.value, in_doubt) for i, in_doubt in entries])
 
 
 def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select[Any]:
