@@ -52,6 +52,7 @@ _ALPHANUMERIC: Final = int(Ton.ALPHANUMERIC)
 _ISDN: Final = int(Npi.ISDN)
 _UDHI: Final = int(EsmClass.UDHI)
 _PAYLOAD_TAG: Final = int(tlv.Tag.MESSAGE_PAYLOAD)
+LEAST_UCS2: Final = 8  # octets: "@a@b" is a text of GSM, four such pairs in a row are none
 MAX_RECEIPT_ID: Final = 64  # SMPP 3.4 §5.2.23: message_id, without its NUL
 
 _WANTED: Final = {
@@ -207,7 +208,7 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
             not_before_us=not_before_us,
             attributes={"data_coding": str(pdu.data_coding), "esm_class": str(esm_class & _UDHI)},
         )
-    if pdu.data_coding == 0 and looks_like_ucs2(octets):
+    if pdu.data_coding == 0 and len(octets) >= LEAST_UCS2 and looks_like_ucs2(octets):
         alphabet = UCS2
     text = alphabet.decode(octets) if concatenation is None else alphabet.decode_part(octets)
     return Arrival(
