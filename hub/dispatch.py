@@ -7,14 +7,18 @@ Rules:
 2. **Memory is bounded.** At most ``heads`` entries are held. When there is no place, the endpoint is *behind*: all
    texts that come stay in the store until a scan, in order of id from the cursor, has caught up. While behind, nothing
    new enters by intake, so nothing overtakes. What lies at or before the cursor is in memory, in a lane marked
-   ``more``, or finished.
+   ``more``, not due yet, or finished. Under steady traffic something is always on its way to the journal: when only
+   that is missing, arrivals are asked to wait the few milliseconds (``admission``) until it has been read.
 3. **One deep lane starves no other.** A lane holds at most ``DEPTH`` entries; what lies beyond stays in the store, and
    is read lane by lane when that lane runs dry.
 4. **A part is on the wire only while its row says SUBMITTING.** Claims are committed before delivery; an entry that
    could go at once when it came was born claimed, which saves a write.
 5. **Receipts come only by scan**, with a cursor of their own. The writer makes them (and gives them their ids) in the
    transaction of what they tell of, so nothing but the store knows their order.
-6. **Nothing is read twice.** A row read from the store is dropped when its entry is held, or ended while the read ran.
+6. **Nothing is read twice.** A row read from the store is dropped when its entry is held, or went out of memory while
+   the read ran.
+7. **Who waits long waits in the store**: texts that are not due yet always, refused ones (with all of their lane) when
+   memory is half full. A thousand handsets that are switched off must not stop a carrier's traffic.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import structlog
 import trio
 
 from hub import journal
+from hub.cursors import Alarm, Cursor
 from hub.endpoint import Endpoint
 from hub.errors import Unsplittable
 from hub.lanes import Entry, Lane, Lanes
@@ -37,6 +42,9 @@ HEADS = 10_000  # entries held in memory for each endpoint; about 1 KB each
 DEPTH = 32  # entries held of one lane
 SCAN_PAGE = 2_000  # rows a scan reads at once
 BATCH = 1_000  # parts given to an endpoint at once
+SLEEP_US = 1_000_000  # a shorter wait is not worth a reading
+SLEEPING_LANES = 8  # times ``heads``: a sleeping lane costs half as much as an entry
+ADMISSION_S = 0.25  # how long arrivals wait at most for a scan to catch up
 STORE_RETRY_S = 0.5
 
 log = structlog.get_logger("hub.dispatch")
@@ -56,13 +64,17 @@ class Queued(Entry):
         claimed: True when its row says SUBMITTING.
         seized: True when it was promised a place of the endpoint's room.
         flying: True while the endpoint has it.
+        handed: parts handed over since it was loaded.
+        expecting: of these, parts that a receipt is awaited for.
     """
 
     __slots__ = (
         "attempts",
         "claimed",
         "doubtful",
+        "expecting",
         "flying",
+        "handed",
         "id",
         "in_doubt",
         "message",
@@ -83,38 +95,11 @@ class Queued(Entry):
         self.claimed = False
         self.seized = False
         self.flying = False
+        self.handed = 0
+        self.expecting = 0
 
 
 Finish = Callable[["Dispatcher", list[tuple[Queued, str]]], Awaitable[None]]
-
-
-class Cursor:
-    """How far a scan has come in the rows of one kind.
-
-    Attributes:
-        at: every row at or before it has been seen.
-        tail: the last row known to be committed and left to the scan.
-        on_the_way: rows left to the scan that are not committed yet.
-        resuming: True until the first scan has reached the end: a restart finds the store as it is.
-    """
-
-    __slots__ = ("at", "on_the_way", "resuming", "tail")
-
-    def __init__(self) -> None:
-        self.at = 0
-        self.tail = 0
-        self.on_the_way = 0
-        self.resuming = True
-
-    @property
-    def behind(self) -> bool:
-        """True while the store may hold rows that were not seen."""
-        return self.resuming or self.on_the_way > 0 or self.at < self.tail
-
-    @property
-    def readable(self) -> bool:
-        """True when a scan would find something."""
-        return self.resuming or self.at < self.tail
 
 
 class Dispatcher:
@@ -153,9 +138,13 @@ class Dispatcher:
         self._texts = Cursor()
         self._receipts = Cursor()
         self._left_to_lane: dict[int, Lane] = {}  # rows on their way that only a lane's refill will find
+        self._left_until_due: dict[int, int] = {}  # rows on their way that are not due: id → when they are
+        self._alarm = Alarm()
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
-        self._ended_while_reading: set[int] | None = None
+        self._gone_while_reading: set[int] | None = None
+        self._receipts_first = False
+        self._catching_up: trio.Event | None = None
         self._wakeup = trio.Event()
 
     # --- intake's side -----------------------------------------------------------------------------------------------
@@ -174,29 +163,31 @@ class Dispatcher:
             message_id: its id.
             message: the message, or None when the writer will complete it (set it before ``commit_done``).
             source, destination: its lane.
-            due_us: not before this time, 0 for at once; a text that is not due has a lane of its own.
+            due_us: not before this time, 0 for at once; a text that is not due is left to the store.
             now_us: now.
 
         Returns: its entry, ``claimed`` when its row shall say SUBMITTING; None when it is left to the store.
         """
         texts, lanes = self._texts, self.lanes
+        if due_us > now_us:
+            self._left_until_due[message_id] = due_us
+            return None
         if texts.resuming or texts.on_the_way or texts.at < texts.tail or lanes.size >= self._heads:
             texts.on_the_way += 1
             return None
         texts.at = message_id
-        key: Any = (source, destination) if due_us <= now_us else message_id
+        key = (source, destination)
         lane = lanes.lane(key)
         if lane is not None and (lane.more or len(lane) >= DEPTH):
             lane.more = True
             lane.on_the_way += 1
+            lane.left += 1
             self._left_to_lane[message_id] = lane
             return None
         entry = Queued(message_id, message)
         self.held[message_id] = entry
-        lane = lanes.push(key, entry)
-        if due_us > now_us:
-            lane.free_us = due_us
-        elif self._seized < self.endpoint.room() and lanes.seize(entry, now_us):
+        lanes.push(key, entry)
+        if self._seized < self.endpoint.room() and lanes.seize(entry, now_us):
             entry.claimed = entry.seized = True
             self._seized += 1
         return entry
@@ -213,10 +204,16 @@ class Dispatcher:
                 continue
             entry.seized = entry.held = False
             self._seized -= 1
-            part = self._part(entry) if len(parts) < room else None
+            part = None
+            if len(parts) < room:
+                try:
+                    part = self._part(entry)
+                except Unsplittable:  # the loop will find out again, and end it
+                    part = None
             if part is None:
                 self.lanes.again(entry, now_us, now_us)
             else:
+                self.lanes.submitted(entry, now_us)
                 entry.flying = True
                 parts.append(part)
         if parts:
@@ -232,22 +229,51 @@ class Dispatcher:
                 self._seized -= 1
             self.ended(entry, now_us)
 
+    def commit_doubtful(self, entries: Sequence[Queued], left: Sequence[int], now_us: int) -> None:
+        """Nobody knows whether the journal has what was reserved: forget it, and let the scan look."""
+        ids = [*(entry.id for entry in entries), *left]
+        until_due = [(i, self._left_until_due[i]) for i in left if i in self._left_until_due]
+        self.commit_failed(entries, left, now_us)
+        self._texts.rewind(min(ids))
+        for message_id, due_us in until_due:
+            self._alarm.note(message_id, due_us)
+
+    async def admission(self) -> None:
+        """Wait until arrivals may be reserved for: at once, but for the moments in which a scan catches up."""
+        if self._catching_up is not None:
+            with trio.move_on_after(ADMISSION_S):
+                await self._catching_up.wait()
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether ``admission`` would wait."""
+        return self._catching_up is not None
+
     def receipts_made(self, last_id: int) -> None:
         """The journal has receipts for this endpoint, the last of them with this id."""
         self._receipts.tail = max(self._receipts.tail, last_id)
+        self._wakeup.set()
+
+    def receipts_doubtful(self) -> None:
+        """Nobody knows whether the journal has receipts for this endpoint: look."""
+        self._receipts.doubtful = True
         self._wakeup.set()
 
     def _settle_left(self, left: Sequence[int], *, committed: bool) -> None:
         texts = self._texts
         for message_id in left:
             lane = self._left_to_lane.pop(message_id, None)
-            if lane is None:
+            due_us = self._left_until_due.pop(message_id, 0)
+            if due_us:
+                if committed:
+                    self._alarm.note(message_id, due_us)
+            elif lane is None:
                 texts.on_the_way -= 1
                 if committed:
                     texts.tail = max(texts.tail, message_id)
             else:
                 lane.on_the_way -= 1
-                if lane.head is None:
+                if lane.head is None and not lane.asleep:
                     self._dry.append(lane)
         self._wakeup.set()
 
@@ -261,8 +287,8 @@ class Dispatcher:
         """The message is finished with, and its row says so."""
         self.held.pop(entry.id, None)
         entry.flying = False
-        if self._ended_while_reading is not None:
-            self._ended_while_reading.add(entry.id)
+        if self._gone_while_reading is not None:
+            self._gone_while_reading.add(entry.id)
         dry = self.lanes.done(entry, now_us)
         if dry is not None:
             self._dry.append(dry)
@@ -272,7 +298,21 @@ class Dispatcher:
         """The message has a part to send, the same or the next, and its row says so."""
         entry.flying = False
         self.lanes.again(entry, at_us, now_us)
+        if at_us - now_us >= SLEEP_US and not entry.claimed and self.lanes.size > self._heads // 2:
+            self._put_to_sleep(entry, at_us)
         self._wakeup.set()
+
+    def _put_to_sleep(self, entry: Queued, until_us: int) -> None:
+        """Let the lane of a head that waits be in the store alone."""
+        lane = entry.lane
+        if lane is None or self.lanes.sleeping >= SLEEPING_LANES * self._heads:
+            return
+        if lane.tail and any(behind.held for behind in lane.tail):
+            return
+        for gone in self.lanes.sleep(lane.key, until_us):
+            del self.held[gone.id]
+            if self._gone_while_reading is not None:
+                self._gone_while_reading.add(gone.id)
 
     # --- the operator's side -----------------------------------------------------------------------------------------
 
@@ -283,14 +323,18 @@ class Dispatcher:
     def end_replay(self, standing: journal.Standing | None, message_id: int) -> None:
         """The journal has it queued (or, with None, has not): it stands alone in its lane."""
         self._replaying.discard(message_id)
-        if standing is not None and message_id not in self.held:
+        if standing is None or message_id in self.held:
+            return
+        if self.lanes.size < self._heads:
             self._enter(message_id, standing)
-            self._wakeup.set()
+        else:
+            self._texts.rewind(message_id)
+        self._wakeup.set()
 
     def take_aside(self, standing: journal.Standing) -> Queued:
         """An entry for a message that lies only in the store and is to be ended: alone in its lane, never given.
 
-        While it is held, no scan loads the message. Read the row again before you believe it.
+        While it stands aside, no scan loads the message. Read the row again before you believe it.
         """
         entry = Queued(standing.message.id, standing.message)
         entry.next_part, entry.attempts, entry.in_doubt = standing.next_part, standing.attempts, standing.in_doubt
@@ -298,10 +342,16 @@ class Dispatcher:
         self.lanes.push(entry.id, entry)
         return entry
 
-    def idle(self, message_id: int) -> Queued | None:
-        """The entry of a message that is held and not given to the endpoint."""
+    def withhold(self, message_id: int) -> Queued | None:
+        """The entry of a message that is in memory and not being given; from now on it is not given any more."""
         entry = self.held.get(message_id)
-        return None if entry is None or entry.flying or entry.held else entry
+        if entry is None or entry.flying or entry.held:
+            return None
+        lane = entry.lane
+        if lane is None or (lane.busy and lane.head is entry):
+            return None
+        entry.held = True
+        return entry
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -320,29 +370,64 @@ class Dispatcher:
     async def _pause(self) -> None:
         wakeup_us = self.lanes.next_wakeup()
         # 0: something is ready and only room is missing; the endpoint wakes us when it has some.
+        if wakeup_us != 0 and self._alarm.at_us is not None and self._page():
+            wakeup_us = min(wakeup_us or self._alarm.at_us, self._alarm.at_us)
         timeout_s = max(0.0, (wakeup_us - self._clock()) / 1e6) if wakeup_us else math.inf
         with trio.move_on_after(timeout_s):
             await self._wakeup.wait()
         self._wakeup = trio.Event()
 
+    def _page(self) -> int:
+        """How many rows may be read now. 0 rather than a few: a reading costs about as much as a hundred rows of it."""
+        free = self._heads - self.lanes.size
+        page = min(SCAN_PAGE, max(1, self._heads // 4))
+        return min(free, SCAN_PAGE) if free >= page else 0
+
     async def _round(self) -> bool:
         """One look at everything. Returns: whether another look may find more at once."""
         read = False
-        for kind, cursor in ((Kind.TEXT, self._texts), (Kind.RECEIPT, self._receipts)):
-            if cursor.readable and self.lanes.size < self._heads:
+        kinds = ((Kind.TEXT, self._texts), (Kind.RECEIPT, self._receipts))
+        # In turns: a backlog of the one that fills memory again and again must not starve the other.
+        self._receipts_first = not self._receipts_first
+        for kind, cursor in kinds if self._receipts_first else kinds[::-1]:
+            if cursor.readable and self._page():
                 read |= await self._scan(kind, cursor)
+        if self._alarm.rings(self._clock()) and self._page():
+            read |= await self._load_due()
+        self._dry += self.lanes.waking(self._clock())
         while self._dry:
-            read |= await self._refill(self._dry.pop())
+            lane = self._dry.pop()
+            try:
+                read |= await self._refill(lane)
+            except StoreError:
+                self._dry.append(lane)
+                raise
+        if self._catching_up is not None and (not self.behind or not self._page()):
+            self._catching_up.set()
+            self._catching_up = None
         now_us = self._clock()
-        self.lanes.advance(now_us)
         limit = min(self.endpoint.room() - self._seized, BATCH)
-        entries = self.lanes.take(limit, now_us) if limit > 0 else []
+        if limit > 0:
+            entries = self.lanes.take(limit, now_us)
+        else:
+            self.lanes.advance(now_us)
+            entries = []
         if entries:
             await self._give(entries, now_us)
         return read or bool(entries)
 
     async def _give(self, entries: list[Queued], now_us: int) -> None:
-        unclaimed = [(entry.id, entry.in_doubt) for entry in entries if not entry.claimed]
+        over: list[tuple[Queued, str]] = []
+        going: list[Queued] = []
+        for entry in entries:
+            message = entry.message
+            if message is not None and message.expires_us <= now_us:
+                over.append((entry, "expired"))
+            elif entry.doubtful and self.hold_in_doubt:
+                over.append((entry, "in-doubt"))
+            else:
+                going.append(entry)
+        unclaimed = [(entry.id, entry.in_doubt) for entry in going if not entry.claimed]
         if unclaimed:
             try:
                 await self._store.commit([journal.claim(unclaimed)])
@@ -353,49 +438,44 @@ class Dispatcher:
             now_us = self._clock()
         room = self.endpoint.room() - self._seized
         parts: list[Part] = []
-        over: list[tuple[Queued, str]] = []
-        for entry in entries:
+        for entry in going:
             entry.claimed = True
-            message = entry.message
-            if message is not None and message.expires_us <= now_us:
-                over.append((entry, "expired"))
-            elif entry.doubtful and self.hold_in_doubt:
-                over.append((entry, "in-doubt"))
-            elif len(parts) >= room:
+            if len(parts) >= room:
                 self.lanes.again(entry, now_us, now_us)
-            elif (part := self._part(entry)) is None:
-                over.append((entry, "cannot-be-carried"))
-            else:
-                entry.flying = True
-                parts.append(part)
+                continue
+            try:
+                part = self._part(entry)
+            except Unsplittable as error:
+                log.info("message cannot be carried", endpoint=self.name, message_id=entry.id, reason=error.reason)
+                over.append((entry, error.reason))
+                continue
+            self.lanes.submitted(entry, now_us)
+            entry.flying = True
+            parts.append(part)
         if parts:
             self.endpoint.deliver(parts)
         if over:
             await self._finish(self, over)
 
-    def _part(self, entry: Queued) -> Part | None:
-        """The part of a message that is next; None when the endpoint cannot carry it."""
+    def _part(self, entry: Queued) -> Part:
+        """The part of a message that is next. Raises: Unsplittable."""
         message, payloads = entry.message, entry.payloads
         assert message is not None  # noqa: S101 - completed before its commit was reported
         if payloads is None:
-            try:
-                payloads = self.endpoint.split(message)
-            except Unsplittable as error:
-                log.info("message cannot be carried", endpoint=self.name, message_id=message.id, reason=error.reason)
-                return None
+            payloads = self.endpoint.split(message)
             if len(payloads) > 1:
                 entry.payloads = payloads
         number = entry.next_part
         if number >= len(payloads):  # the endpoint's settings changed over a restart: fewer parts than were sent
-            return None
+            raise Unsplittable("split-differently")
         return Part(message, number + 1, len(payloads), payloads[number], entry.attempts + 1, entry.doubtful)
 
     # --- the store's side --------------------------------------------------------------------------------------------
 
     async def _read(self, query: Any) -> tuple[list[Any], list[Any]]:
-        """The rows of a query, and those of them that are neither held nor ended while it ran."""
-        ended: set[int] = set()
-        self._ended_while_reading = ended
+        """The rows of a query, and those of them that are neither in memory nor went out of it while it ran."""
+        gone: set[int] = set()
+        self._gone_while_reading = gone
 
         def work(tx: Transaction) -> list[Any]:
             return list(tx.sql.execute(query).all())
@@ -403,31 +483,51 @@ class Dispatcher:
         try:
             rows = await self._store.read(work)
         finally:
-            self._ended_while_reading = None
-        known = (self.held, ended, self._replaying)
+            self._gone_while_reading = None
+        known = (self.held, gone, self._replaying)
         return rows, [row for row in rows if not any(row[0] in ids for ids in known)]
 
     async def _scan(self, kind: Kind, cursor: Cursor) -> bool:
         """Read the next page beyond the cursor. Returns: whether it held anything."""
-        tail = cursor.tail
-        limit = max(1, min(SCAN_PAGE, self._heads - self.lanes.size))
-        rows, fresh = await self._read(journal.pending_page(self.name, kind, cursor.at, limit))
+        at, tail, limit = cursor.at, cursor.tail, self._page()
+        doubtful, cursor.doubtful = cursor.doubtful, False
+        try:
+            rows, fresh = await self._read(journal.pending_page(self.name, kind, at, limit))
+        except BaseException:
+            cursor.doubtful |= doubtful
+            raise
+        now_us = self._clock()
         for row in fresh:
-            self._load(journal.standing_of(row))
-        if rows:
-            cursor.at = max(cursor.at, rows[-1][0])
-        if len(rows) < limit:  # all that was committed when the read began has been seen
-            cursor.at = max(cursor.at, tail)
+            self._load(journal.standing_of(row), now_us)
+        is_last = len(rows) < limit  # all that was committed when the read began has been seen
+        if is_last:
             cursor.resuming = False
+        if cursor.at >= at:  # else it was rewound meanwhile
+            last = max(rows[-1][0] if rows else 0, tail if is_last else 0)
+            cursor.at = max(cursor.at, last)
+        if is_last and kind is Kind.TEXT and cursor.behind and self._catching_up is None:
+            self._catching_up = trio.Event()
         return bool(rows)
 
-    def _load(self, standing: journal.Standing) -> None:
+    def _load(self, standing: journal.Standing, now_us: int) -> None:
         message = standing.message
-        alone = message.kind is Kind.RECEIPT or message.not_before_us > self._clock()
+        scheduled = message.not_before_us > 0
+        if scheduled and message.not_before_us > now_us and standing.state is State.QUEUED:
+            self._alarm.note(message.id, message.not_before_us)
+            return
+        alone = scheduled or message.kind is Kind.RECEIPT
         key: Any = message.id if alone else (message.source, message.destination)
         lane = self.lanes.lane(key)
         if lane is not None and (lane.more or len(lane) >= DEPTH):
             lane.more = True
+        elif (
+            lane is None
+            and standing.state is State.QUEUED
+            and standing.next_us - now_us >= SLEEP_US
+            and self.lanes.size > self._heads // 2
+            and self.lanes.sleeping < SLEEPING_LANES * self._heads
+        ):
+            self.lanes.sleep(key, standing.next_us)
         else:
             self._enter(key, standing)
 
@@ -443,21 +543,50 @@ class Dispatcher:
             self.resumed_in_doubt += 1
         self.held[entry.id] = entry
         lane = self.lanes.push(key, entry)
-        if lane.head is entry and standing.next_us > lane.free_us:
-            lane.free_us = standing.next_us
+        if lane.head is entry:
+            self.lanes.wait(lane, standing.next_us)
         self.lanes.release(entry, self._clock())
 
-    async def _refill(self, lane: Lane) -> bool:
-        """Read on in a lane that ran dry. Returns: whether it held anything."""
-        key: Any = lane.key  # (source, destination): a lane of its own never holds more than one
-        if lane.head is not None or not lane.more:
-            return False
-        on_the_way = lane.on_the_way
-        rows, fresh = await self._read(journal.lane_page(self.name, key[0], key[1], DEPTH))
-        seen = self._texts.at  # what lies beyond is the scan's
+    async def _load_due(self) -> bool:
+        """Read texts that have become due. Returns: whether there were any."""
+        alarm, now_us, limit = self._alarm, self._clock(), self._page()
+        seen, at_us = alarm.seen, alarm.at_us
+        alarm.begin()
+        due: list[Any] = []
+        try:
+            rows, fresh = await self._read(journal.due_page(self.name, seen, limit))
+            due = [row for row in rows if row[11] <= now_us]
+            if due:
+                seen = (due[-1][11], due[-1][0])
+            # A full page of due ones: there may be more. A page with one that is not due yet: that is the next.
+            at_us = rows[len(due)][11] if len(due) < len(rows) else now_us if len(rows) == limit else None
+        finally:
+            alarm.end(seen, at_us)
         for row in fresh:
-            if row[0] <= seen:
-                self._enter(key, journal.standing_of(row))
-        if (len(rows) < DEPTH or rows[-1][0] > seen) and not on_the_way:
+            if row[11] <= now_us:
+                self._enter(row[0], journal.standing_of(row))
+        return bool(due)
+
+    async def _refill(self, lane: Lane) -> bool:
+        """Read on in a lane that ran dry or woke. Returns: whether it held anything."""
+        if lane.head is not None or not lane.more or lane.asleep:
+            return False
+        key: Any = lane.key  # (source, destination), or the id of a message that is alone
+        alone = isinstance(key, int)
+        after_id = 0
+        while True:
+            on_the_way, left = lane.on_the_way, lane.left
+            query = journal.alone(key) if alone else journal.lane_page(self.name, key[0], key[1], after_id, DEPTH)
+            rows, fresh = await self._read(query)
+            seen = self._texts.at  # what lies beyond is the scan's
+            for row in fresh:
+                if alone or row[0] <= seen:
+                    self._enter(key, journal.standing_of(row))
+            is_last = len(rows) < DEPTH or rows[-1][0] > seen
+            if is_last or lane.head is not None:
+                break
+            after_id = rows[-1][0]  # a page of rows that are in memory elsewhere: replayed, or once scheduled
+        # Only a reading during which nothing was left to the lane, or was still on its way, is the last word.
+        if is_last and not on_the_way and lane.left == left:
             self.lanes.drained(lane, self._clock())
         return lane.head is not None

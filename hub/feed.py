@@ -1,8 +1,10 @@
 """The feed: what happened, for the services that follow.
 
 An event is written in the transaction of the change it tells of, so there is never one without the other. One row holds
-the events of one batch. A follower keeps the id of the last row it has worked off in ``feed_follower``, moved in the
-transaction of its own effects: it sees each event once in effect, whatever dies when.
+the events of one batch. The database numbers the rows as they are written: a number that was drawn before the write
+could be committed after a higher one, and a follower in between would have passed it by. A follower keeps the number of
+the last row it has worked off in ``feed_follower``, moved in the transaction of its own effects: it sees each event
+once in effect, whatever dies when.
 
 An event is a list: its word, then ids. Who needs more joins ``message`` or ``thread`` by id.
 
@@ -28,7 +30,7 @@ from store import Insert, Op, Transaction
 
 Event = Sequence[str | int]
 
-_insert = Insert(feed, ("id", "at_us", "events"))
+_insert = Insert(feed, ("at_us", "events"))
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -43,9 +45,9 @@ class _Row(msgspec.Struct, frozen=True):
     e: list[list[str | int]]
 
 
-def outbox(row_id: int, at_us: int, events: Sequence[Event]) -> Op:
+def outbox(at_us: int, events: Sequence[Event]) -> Op:
     """The write that publishes events; goes into the transaction of the change itself."""
-    return Op(_insert, [(row_id, at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
+    return Op(_insert, [(at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
 
 
 def follow(tx: Transaction, name: str, limit: int = 100) -> tuple[int, list[list[str | int]]]:

@@ -23,10 +23,12 @@ from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
 from provisioning import Directory
 from store import Store, StoreError
+from threading_tokens import Contention
 
 SWEEP_S = 1.0  # parts that never came, operators' requests
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 600.0
+EXPIRY_PAGE = 1000  # messages ended in one write
 
 log = structlog.get_logger("hub")
 
@@ -117,6 +119,8 @@ class Hub:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Move messages until cancelled."""
+        # Order of ids is order of arrival: a machine whose clock was set back must not undo that.
+        self.store.advance_ids_past(await self.store.read(operations.newest_id))
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for dispatcher in self._dispatchers.values():
@@ -149,7 +153,7 @@ class Hub:
         while True:
             try:
                 await work()  # type: ignore[misc]
-            except StoreError as error:
+            except (StoreError, Contention) as error:
                 log.warning("the store refused housekeeping, it goes on", error=type(error).__name__)
             await trio.sleep(seconds)
 
@@ -160,30 +164,55 @@ class Hub:
 
     async def _expire(self) -> None:
         now_us = self.clock()
-        rows = await self.store.read(lambda tx: tx.sql.execute(journal.overdue_messages(now_us, 1000)).all())
-        for row in rows:
-            await self._end_waiting(journal.standing_of(row), "expired")
+        after_id = 0
+        while True:
+            query = journal.overdue_messages(now_us, after_id, EXPIRY_PAGE)
+            rows = await self.store.read(lambda tx, query=query: tx.sql.execute(query).all())  # type: ignore[misc]
+            await self._end_waiting([journal.standing_of(row) for row in rows], "expired")
+            if len(rows) < EXPIRY_PAGE:
+                return
+            after_id = rows[-1][0]
 
     async def _forget_parked(self) -> None:
         now_us = self.clock()
         await self.store.transact(lambda tx: operations.forget_parked(tx, now_us))
 
-    async def _end_waiting(self, standing: journal.Standing, reason: str) -> None:
-        """End a message that waits, in memory or only in the store. One that is on the wire is left alone."""
-        message = standing.message
-        dispatcher = self._dispatchers.get(message.endpoint)
-        if dispatcher is None:
-            return
-        entry = dispatcher.idle(message.id)
-        if entry is None:
-            if message.id in dispatcher.held:
-                return
-            entry = dispatcher.take_aside(standing)
-            still = await self.store.read(lambda tx: operations.standing(tx, message.id))
-            if still is None or still.state is not State.QUEUED:
+    async def _end_waiting(self, standings: Sequence[journal.Standing], reason: str) -> None:
+        """End messages that wait, in memory or only in the store. Those that are being given are left alone."""
+        by_endpoint: dict[str, list[journal.Standing]] = {}
+        for standing in standings:
+            by_endpoint.setdefault(standing.message.endpoint, []).append(standing)
+        for endpoint, waiting in by_endpoint.items():
+            dispatcher = self._dispatchers.get(endpoint)
+            if dispatcher is None:
+                await self._outcomes.bury(endpoint, waiting, reason)
+                continue
+            held = [standing.message.id for standing in waiting if standing.message.id in dispatcher.held]
+            stored = [standing for standing in waiting if standing.message.id not in dispatcher.held]
+            ending = await self._take_aside(dispatcher, stored) if stored else []
+            for message_id in held:
+                entry = dispatcher.withhold(message_id)
+                if entry is not None:
+                    ending.append(entry)
+            await self._outcomes.give_up(dispatcher, [(entry, reason) for entry in ending])
+
+    async def _take_aside(self, dispatcher: Dispatcher, standings: Sequence[journal.Standing]) -> list[Queued]:
+        """Take hold of messages that lie in the store. Returns: those that are still pending, as they stand now."""
+        aside = {standing.message.id: dispatcher.take_aside(standing) for standing in standings}
+        pending: list[Queued] = []
+        try:
+            for standing in await self.store.read(lambda tx: operations.standings(tx, list(aside))):
+                entry = aside.pop(standing.message.id)
+                entry.next_part, entry.attempts, entry.in_doubt = (
+                    standing.next_part,
+                    standing.attempts,
+                    standing.in_doubt,
+                )
+                pending.append(entry)
+        finally:
+            for entry in aside.values():
                 dispatcher.ended(entry, self.clock())
-                return
-        await self._outcomes.give_up(dispatcher, [(entry, reason)])
+        return pending
 
     async def _carry_out(self, request: operations.Request) -> None:
         """Do what an operator asked for: retry a dead letter, or drop a message."""
@@ -199,7 +228,7 @@ class Hub:
 
     async def _drop(self, standing: journal.Standing) -> None:
         if standing.state in (State.QUEUED, State.SUBMITTING):
-            await self._end_waiting(standing, "dropped")
+            await self._end_waiting([standing], "dropped")
         else:
             await self.store.transact(lambda tx: operations.drop_dead(tx, standing.message.id))
 

@@ -10,35 +10,40 @@ A batch becomes one journal write. Its steps:
 3. *After it*: hand the entries to their dispatchers, answer the caller.
 
 Every part of a long text is journalled and acknowledged as it comes. The text goes on when its last part is there, or
-with marks for what is missing when the wait for it ends.
+with marks for what is missing when the wait for it ends, or when another text comes under its reference: some senders
+give all their texts the same. What came twice counts once. Parts of a text that is complete already may come again
+alone (their answers were lost); they are told from a new text by the memory of what was completed, and end with it.
+
+A write is never left alone: a cancelled caller waits for its end, so that what was written is also sent.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import structlog
+import trio
 
 from hub import feed, journal, receipts, routing
 from hub.dispatch import Dispatcher, Queued
 from hub.model import (
-    NO_ATTRIBUTES,
     Accepted,
     Arrival,
     Kind,
     Message,
     Reason,
-    ReceiptWanted,
+    ReceiptState,
     Rejected,
     State,
     TryLater,
     Verdict,
 )
+from hub.parts import Group, Key, Whole, digest, ids_of, key_of, storable, whole_of
 from hub.statistics import Counters
 from provisioning import Directory
-from store import Op, Store, StoreError, StoreFull, Transaction
+from store import Op, Store, StoreError, StoreFull, StoreUnavailable, Transaction
 from threading_tokens import (
     Contention,
     Designation,
@@ -51,8 +56,8 @@ from threading_tokens import (
 )
 
 PART_WAIT_US = 120_000_000  # carriers deliver the parts of one text within seconds; handsets may be away for a minute
-MISSING = "[…]"  # stands in a text for a part that never came
 MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be concatenated
+MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 
 log = structlog.get_logger("hub.intake")
 
@@ -72,6 +77,7 @@ class Draft:
         message: the message, once it is known.
         complete: False for a part whose text is incomplete.
         token: of its thread, for the answer.
+        whole: set when it completed a text.
     """
 
     __slots__ = (
@@ -86,6 +92,7 @@ class Draft:
         "route",
         "source",
         "token",
+        "whole",
     )
 
     def __init__(self, index: int, arrival: Arrival, route: routing.Route, source: str) -> None:
@@ -100,6 +107,7 @@ class Draft:
         self.message: Message | None = None
         self.complete = True
         self.token = ""
+        self.whole: Whole | None = None
 
 
 class Settlement:
@@ -139,13 +147,16 @@ class Intake:
         self._directory = directory
         self._counters = counters
         self._part_wait_us = part_wait_us
+        self._wholes: OrderedDict[Key, Whole] = OrderedDict()
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """See ``hub.endpoint.Road.receive``."""
         self._counters.count("arrived", endpoint, len(arrivals))
         verdicts: list[Verdict | None] = [None] * len(arrivals)
-        threads = await self._threads_of_desk(endpoint, arrivals) if endpoint.startswith("desk:") else None
-        now_us = self._clock()
+        try:
+            threads = await self._threads_of_desk(endpoint, arrivals) if endpoint.startswith("desk:") else None
+        except StoreError as error:
+            return self._refused(endpoint, verdicts, error)
         drafts: list[Draft] = []
         news: list[int] = []
         for index, arrival in enumerate(arrivals):
@@ -162,23 +173,30 @@ class Intake:
                     thread = threads[index]
                     known = thread if isinstance(thread, Thread) else None
                     source = routing.origin_of(self._directory(), decided.call_centre, decided.number, known)
+                if arrival.concatenation is None and not arrival.text.isascii():
+                    arrival = storable(arrival)
                 drafts.append(Draft(index, arrival, decided, source))
         if drafts or news:
+            for name in {draft.route.endpoint for draft in drafts}:
+                if self._dispatchers[name].is_catching_up:
+                    await self._dispatchers[name].admission()
             try:
-                await self._write(endpoint, drafts, [arrivals[i] for i in news], now_us)
+                await self._write(endpoint, drafts, [arrivals[i] for i in news], self._clock())
             except (StoreError, Contention) as error:
-                log.warning(
-                    "journal refused a batch", endpoint=endpoint, size=len(arrivals), error=type(error).__name__
-                )
-                self._counters.count("try_later", endpoint, len(drafts) + len(news))
-                later = TryLater(5.0 if isinstance(error, StoreFull) else 1.0)
-                return [later if verdict is None else verdict for verdict in verdicts]
+                return self._refused(endpoint, verdicts, error)
         for draft in drafts:
             verdicts[draft.index] = Accepted(draft.part_id or draft.message_id, draft.token)
         for index in news:
             verdicts[index] = Accepted(0)
         self._counters.count("accepted", endpoint, len(drafts))
         return verdicts  # type: ignore[return-value]  # every index was filled
+
+    def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception) -> list[Verdict]:
+        """The verdicts when nothing was written."""
+        log.warning("journal refused a batch", endpoint=endpoint, size=len(verdicts), error=type(error).__name__)
+        self._counters.count("try_later", endpoint, verdicts.count(None))
+        later = TryLater(5.0 if isinstance(error, StoreFull) else 1.0)
+        return [later if verdict is None else verdict for verdict in verdicts]
 
     # --- before the write --------------------------------------------------------------------------------------------
 
@@ -221,7 +239,7 @@ class Intake:
             call_centre = call_centre_of(directory, endpoint)
             route = routing.decide_from_desk(arrival, call_centre, thread, directory)
         if isinstance(route, routing.Route):
-            if route.endpoint not in self._dispatchers:
+            if route.endpoint not in self._dispatchers or route.endpoint == endpoint:  # never back where it came from
                 return Reason.NO_ROUTE
             if route.call_centre and arrival.data is not None:
                 return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
@@ -247,14 +265,15 @@ class Intake:
             elif draft.complete:
                 draft.message = self._message(endpoint, draft, now_us, None)
             draft.entry = dispatcher.reserve(
-                draft.message_id, draft.message, draft.source, arrival.destination, arrival.not_before_us, now_us
+                draft.message_id, draft.message, draft.source, arrival.destination, draft.part.not_before_us, now_us
             )
         return plain
 
     def _message(self, endpoint: str, draft: Draft, now_us: int, thread: Thread | None, news: str = "") -> Message:
         arrival, route = draft.arrival, draft.route
         validity_us = arrival.validity_us or self._dispatchers[route.endpoint].endpoint.validity_us
-        start_us = max(now_us, arrival.not_before_us)
+        # The part's, by which its place was reserved; a time that has passed is none.
+        not_before_us = draft.part.not_before_us if draft.part.not_before_us > now_us else 0
         return Message(
             id=draft.message_id,
             kind=Kind.TEXT,
@@ -267,8 +286,8 @@ class Intake:
             receipt_wanted=arrival.receipt_wanted,
             upstream_id=arrival.upstream_id,
             received_us=now_us,
-            expires_us=start_us + validity_us,
-            not_before_us=arrival.not_before_us,
+            expires_us=(not_before_us or now_us) + validity_us,
+            not_before_us=not_before_us,
             call_centre=route.call_centre,
             thread_id=thread.id if thread is not None else 0,
             token=thread.token if thread is not None else "",
@@ -286,13 +305,13 @@ class Intake:
             if plain and not news:
                 events = [("message", draft.message_id) for draft in drafts]
                 rows = [(d.message, self._state(d)) for d in drafts if d.message is not None]
-                await self._store.commit(
-                    [journal.insert_messages(rows), feed.outbox(self._store.new_id(), now_us, events)]
-                )
+                with trio.CancelScope(shield=True):
+                    await self._store.commit([journal.insert_messages(rows), feed.outbox(now_us, events)])
             else:
-                found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
-        except BaseException:
-            self._settle(drafts, False)
+                with trio.CancelScope(shield=True):
+                    found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
+        except BaseException as error:
+            self._settle(drafts, None if _is_doubtful(error) else False)
             raise
         self._settle(drafts, True)
         for name, last_id in found.made.items():
@@ -324,7 +343,7 @@ class Intake:
             tx.write(journal.insert_messages(rows))
         events = [*found.events, *(("message", draft.message_id) for draft in complete)]
         if events:
-            tx.write(feed.outbox(self._store.new_id(), now_us, events))
+            tx.write(feed.outbox(now_us, events))
         return found
 
     def _take_receipts(
@@ -343,42 +362,62 @@ class Intake:
         if not parts:
             return
         deadline_us = now_us + self._part_wait_us
-        waiting = self._waiting_parts(tx, endpoint, [d.part for d in parts])
-        completed: list[tuple[int, int]] = []
+        waiting = self._waiting_parts(tx, [key_of(endpoint, d.part) for d in parts])
+        wholes: dict[Key, Whole] = {}
+        ended: list[tuple[int, int]] = []
         rows: list[tuple[Any, ...]] = []
         for draft in parts:
-            arrival = draft.part
-            key = _key(endpoint, arrival)
-            group = waiting.setdefault(key, {})
-            c = arrival.concatenation
+            arrival, c = draft.part, draft.part.concatenation
             assert c is not None  # noqa: S101 - parts have it
+            key = key_of(endpoint, arrival)
+            group = waiting.setdefault(key, {})
+            whole = wholes.get(key) or self._whole(key, now_us)
+            if group and whole and whole.has_all(group) and not whole.has(c.number, arrival):
+                # What waited were repetitions of the text before this one.
+                ended += [(i, whole.message_id) for i in ids_of(group)]
+                group = waiting[key] = {}
+            draft.complete, draft.whole, message_id = False, None, 0
+            there = group.get(c.number)
+            if there and digest(there[0][1]) != digest(arrival):
+                # Another text begins. The one before goes on as it is, in the place reserved for this part.
+                ended += [(i, draft.message_id) for i in ids_of(group)]
+                draft.arrival, draft.complete = whole_of(group, c.total), True
+                group = waiting[key] = {}
             group.setdefault(c.number, []).append((draft.part_id, arrival))
-            message_id = 0
-            draft.complete = len(group) == c.total
-            if draft.complete:
-                message_id = draft.message_id
-                completed += [(i, message_id) for same in group.values() for i, _ in same if i != draft.part_id]
+            if len(group) == c.total:
+                draft.complete, message_id = True, draft.message_id
+                ended += [(i, message_id) for i in ids_of(group) if i != draft.part_id]
                 draft.arrival = whole_of(group, c.total)
+                draft.whole = wholes[key] = Whole(key, message_id, group, now_us + self._part_wait_us)
                 del waiting[key]
             rows.append(
                 (draft.part_id, message_id, *key[:4], c.total, c.number, deadline_us, journal.arrival_body(arrival))
             )
         tx.write(Op(journal.insert_arrived_part, rows))
-        if completed:
-            tx.write(Op(journal.complete_arrived_part, completed))
+        if ended:
+            tx.write(Op(journal.complete_arrived_part, ended))
+
+    def _whole(self, key: Key, now_us: int) -> Whole | None:
+        whole = self._wholes.get(key)
+        return whole if whole is not None and whole.until_us > now_us else None
+
+    def _remember(self, wholes: Sequence[Whole], now_us: int) -> None:
+        """Remember texts that were completed, for as long as a text is waited for."""
+        for whole in wholes:
+            self._wholes[whole.key] = whole
+            self._wholes.move_to_end(whole.key)
+        while self._wholes:
+            oldest = next(iter(self._wholes.values()))
+            if len(self._wholes) <= MAX_WHOLES and oldest.until_us > now_us:
+                break
+            del self._wholes[oldest.key]
 
     @staticmethod
-    def _waiting_parts(
-        tx: Transaction, endpoint: str, parts: Sequence[Arrival]
-    ) -> dict[tuple[str, str, str, int, int], dict[int, list[tuple[int, Arrival]]]]:
-        keys = list(
-            dict.fromkeys((a.source, a.destination, a.concatenation.reference) for a in parts if a.concatenation)
-        )
-        waiting: dict[tuple[str, str, str, int, int], dict[int, list[tuple[int, Arrival]]]] = {}
-        for row in tx.select(journal.select_waiting_parts, keys):
-            if row[1] == endpoint:
-                group = waiting.setdefault((row[1], row[2], row[3], row[4], row[5]), {})
-                group.setdefault(row[6], []).append((row[0], journal.arrival_of(row[7])))
+    def _waiting_parts(tx: Transaction, keys: Sequence[Key]) -> dict[Key, Group]:
+        waiting: dict[Key, Group] = {}
+        for row in sorted(tx.select(journal.select_waiting_parts, list(dict.fromkeys(key[1:4] for key in keys)))):
+            group = waiting.setdefault((row[1], row[2], row[3], row[4], row[5]), {})
+            group.setdefault(row[6], []).append((row[0], journal.arrival_of(row[7])))
         return waiting
 
     def _thread(
@@ -414,9 +453,11 @@ class Intake:
 
     # --- after the write ---------------------------------------------------------------------------------------------
 
-    def _settle(self, drafts: Sequence[Draft], committed: bool) -> None:
-        """Hand what was reserved to the dispatchers, or take it back."""
+    def _settle(self, drafts: Sequence[Draft], committed: bool | None) -> None:
+        """Hand what was reserved to the dispatchers, or take it back; with None nobody knows which."""
         now_us = self._clock()
+        if committed:
+            self._remember([draft.whole for draft in drafts if draft.whole is not None], now_us)
         settlements: dict[str, tuple[Settlement, Settlement]] = {}
         for draft in drafts:
             settlement = settlements.get(draft.route.endpoint)
@@ -431,7 +472,8 @@ class Intake:
         for name, (good, bad) in settlements.items():
             dispatcher = self._dispatchers[name]
             if bad.entries or bad.left:
-                dispatcher.commit_failed(bad.entries, bad.left, now_us)
+                take_back = dispatcher.commit_doubtful if committed is None else dispatcher.commit_failed
+                take_back(bad.entries, bad.left, now_us)
             if good.entries or good.left:
                 dispatcher.commit_done(good.entries, good.left, now_us)
 
@@ -443,50 +485,91 @@ class Intake:
         overdue = await self._store.read(lambda tx: tx.sql.execute(journal.overdue_parts(now_us, limit)).all())
         groups = {(row[1], row[2], row[3], row[4], row[5]): journal.arrival_of(row[6]) for row in overdue}
         for key, arrival in groups.items():
-            decided = routing.decide_from_network(arrival, self._directory())
-            if isinstance(decided, Reason) or decided.endpoint not in self._dispatchers:
-                await self._give_up_waiting(key, arrival, None, now_us)
+            decided = self._decide(key[0], arrival, None)
+            if isinstance(decided, Reason):
+                await self._bury_waiting(key, decided, now_us)
             else:
                 await self._give_up_waiting(key, arrival, decided, now_us)
         return len(groups)
 
-    async def _give_up_waiting(
-        self, key: tuple[str, str, str, int, int], arrival: Arrival, route: routing.Route | None, now_us: int
-    ) -> None:
+    async def _give_up_waiting(self, key: Key, arrival: Arrival, route: routing.Route, now_us: int) -> None:
+        """Let a text go on without the parts that did not come."""
         endpoint = key[0]
-        if route is None:  # the number was withdrawn in the meantime: there is nobody to give it to
-            drafts: list[Draft] = []
-            gone = self._store.new_id()
-        else:
-            draft = Draft(-1, arrival, route, arrival.source)
-            drafts = [draft]
-            self._reserve(endpoint, drafts, now_us)
-            gone = draft.message_id
+        draft = Draft(-1, arrival, route, arrival.source)
+        drafts = [draft]
+        self._reserve(endpoint, drafts, now_us)
 
-        def work(tx: Transaction) -> None:
-            group = self._waiting_parts(tx, endpoint, [arrival]).get(key)
-            for draft in drafts:
-                draft.complete = bool(group)
-            if not group:  # completed after all
-                return
-            tx.write(Op(journal.complete_arrived_part, [(i, gone) for same in group.values() for i, _ in same]))
+        def work(tx: Transaction) -> receipts.News:
             found = receipts.News({}, [])
-            for draft in drafts:
-                draft.arrival = whole_of(group, key[4])
-                draft.message = self._message(endpoint, draft, now_us, None)
-                if draft.route.call_centre:
-                    self._thread(tx, endpoint, drafts, now_us, found)
-                tx.write(journal.insert_messages([(draft.message, self._state(draft))]))
-                tx.write(feed.outbox(self._store.new_id(), now_us, [*found.events, ("message", draft.message_id)]))
+            group = self._waiting_parts(tx, [key]).get(key)
+            draft.complete = False
+            if not group:  # completed after all
+                return found
+            whole = self._whole(key, now_us)
+            if whole is not None and whole.has_all(group):  # repetitions of a text that is complete
+                tx.write(Op(journal.complete_arrived_part, [(i, whole.message_id) for i in ids_of(group)]))
+                return found
+            draft.complete = True
+            tx.write(Op(journal.complete_arrived_part, [(i, draft.message_id) for i in ids_of(group)]))
+            draft.arrival = whole_of(group, key[4])
+            draft.message = self._message(endpoint, draft, now_us, None)
+            if draft.route.call_centre:
+                self._thread(tx, endpoint, drafts, now_us, found)
+            tx.write(journal.insert_messages([(draft.message, self._state(draft))]))
+            tx.write(feed.outbox(now_us, [*found.events, ("message", draft.message_id)]))
+            return found
 
         try:
-            await self._store.transact(work)
-        except BaseException:
-            self._settle(drafts, False)
+            with trio.CancelScope(shield=True):
+                await self._store.transact(work)
+        except BaseException as error:
+            self._settle(drafts, None if _is_doubtful(error) else False)
             raise
         self._settle(drafts, True)
-        self._counters.count("incomplete", endpoint, 1)
-        log.info("a text goes on with parts missing", endpoint=endpoint, total=key[4])
+        if draft.complete:
+            self._counters.count("incomplete", endpoint, 1)
+            log.info("a text goes on with parts missing", endpoint=endpoint, total=key[4])
+
+    async def _bury_waiting(self, key: Key, reason: Reason, now_us: int) -> None:
+        """Make a dead letter of a text that there is no way for any more: its parts were acknowledged."""
+        endpoint = key[0]
+
+        def work(tx: Transaction) -> receipts.News:
+            found = receipts.News({}, [])
+            group = self._waiting_parts(tx, [key]).get(key)
+            if not group:
+                return found
+            new_id = self._store.new_id
+            arrival = whole_of(group, key[4])
+            message = Message(
+                id=new_id(),
+                kind=Kind.TEXT,
+                origin=endpoint,
+                endpoint="",
+                source=arrival.source,
+                destination=arrival.destination,
+                text=arrival.text,
+                receipt_wanted=arrival.receipt_wanted,
+                upstream_id=arrival.upstream_id,
+                received_us=now_us,
+                expires_us=now_us,
+                attributes=arrival.attributes,
+            )
+            tx.write(Op(journal.complete_arrived_part, [(i, message.id) for i in ids_of(group)]))
+            tx.write(journal.insert_messages([(message, State.DEAD)]))
+            tx.write(Op(journal.move_message, [(message.id, State.DEAD.value, 0, 0, 0, 0, now_us, reason.value)]))
+            word = ReceiptState.UNDELIVERABLE
+            made = receipts.make_receipts(message, word, "000", now_us, new_id, self._validity_us)
+            receipts.publish(tx, made, found)
+            tx.write(feed.outbox(now_us, [("message", message.id), ("dead", message.id, reason.value)]))
+            return found
+
+        found = await self._store.transact(work)
+        self._counters.die("", reason.value)
+        for name, last_id in found.made.items():
+            if name in self._dispatchers:
+                self._dispatchers[name].receipts_made(last_id)
+        log.warning("a text in parts has no way to go any more", endpoint=endpoint, reason=reason.value)
 
 
 def call_centre_of(directory: Directory, endpoint: str) -> str:
@@ -495,48 +578,8 @@ def call_centre_of(directory: Directory, endpoint: str) -> str:
     return desk.call_centre if desk is not None else ""
 
 
-def whole_of(group: Mapping[int, Sequence[tuple[int, Arrival]]], total: int) -> Arrival:
-    """The whole text of the parts that came.
-
-    Args:
-        group: by part number, the (id, arrival) of each time the part came; the first counts.
-        total: how many parts there should be.
-
-    Returns: the first part's arrival with the whole text. ``attributes`` lists the ids of the parts whose sender wants
-        receipts (``arrived``), and the numbers that are missing (``missing``).
-    """
-    numbers = sorted(group)
-    first = group[numbers[0]][0][1]
-    missing = [number for number in range(1, total + 1) if number not in group]
-    wanting = [
-        (part_id, arrival.receipt_wanted)
-        for number in numbers
-        for part_id, arrival in group[number]
-        if arrival.receipt_wanted is not ReceiptWanted.NONE
-    ]
-    attributes = {name: value for name, value in first.attributes.items() if name != "udh"}
-    if wanting:
-        attributes["arrived"] = ",".join(str(part_id) for part_id, _ in wanting)
-    if missing:
-        attributes["missing"] = ",".join(map(str, missing))
-    return msgspec.structs.replace(
-        first,
-        text=_mended("".join(group[n][0][1].text if n in group else MISSING for n in range(1, total + 1))),
-        concatenation=None,
-        receipt_wanted=min((wanted for _, wanted in wanting), default=ReceiptWanted.NONE),
-        attributes=attributes or NO_ATTRIBUTES,
-    )
-
-
-def _mended(text: str) -> str:
-    """Halves of surrogate pairs that met at a seam made whole; those that met nothing become U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _key(endpoint: str, arrival: Arrival) -> tuple[str, str, str, int, int]:
-    c = arrival.concatenation
-    assert c is not None  # noqa: S101 - parts have it
-    return endpoint, arrival.source, arrival.destination, c.reference, c.total
+def _is_doubtful(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and error.in_doubt
 
 
 def _writer(arrival: Arrival) -> Designation | None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, or_, select, text
 
 from hub.model import NO_ATTRIBUTES, Arrival, Kind, Message, Receipt, ReceiptWanted, State
 from hub.tables import arrived_part, carrier_part, message, parked_receipt
-from store import Delete, Insert, Op, SelectByKeys, Update
+from store import Delete, Insert, Op, SelectByKeys, Update, Upsert
 
 
 class BodyV1(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -29,6 +29,21 @@ class BodyV1(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     thread_news: str = ""
     designation: str = ""
     attributes: dict[str, str] = NO_ATTRIBUTES
+    not_before_us: int = 0
+
+
+class ParkedV1(msgspec.Struct, frozen=True, gc=False):
+    """A parked receipt.
+
+    Attributes:
+        v: version of the form.
+        receipt: the receipt.
+        rows: the ids of all rows that it is parked in, one for each form of its id.
+    """
+
+    v: int
+    receipt: Receipt
+    rows: list[int]
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +112,13 @@ select_waiting_parts = SelectByKeys(
     where="message_id = 0",
 )
 
-insert_carrier_part = Insert(carrier_part, ("endpoint", "carrier_id", "message_id", "part", "state"))
+# A part that was in doubt may be answered twice with one id.
+insert_carrier_part = Upsert(
+    carrier_part,
+    ("endpoint", "carrier_id", "message_id", "part", "state"),
+    conflict=("endpoint", "carrier_id", "message_id", "part"),
+    update="nothing",
+)
 settle_carrier_part = Update(carrier_part, key=("endpoint", "carrier_id", "message_id", "part"), set=("state",))
 select_carrier_parts = SelectByKeys(
     carrier_part, ("endpoint", "carrier_id", "message_id", "part", "state"), key=("endpoint", "carrier_id")
@@ -113,12 +134,14 @@ _HALVES = "utf16"  # the attribute of a text that ends in half a surrogate pair
 _encode = msgspec.json.Encoder().encode
 _decode_body = msgspec.json.Decoder(BodyV1).decode
 _decode_arrival = msgspec.json.Decoder(Arrival).decode
-_decode_receipt = msgspec.json.Decoder(Receipt).decode
+_decode_parked = msgspec.json.Decoder(ParkedV1).decode
 
 
 def row_of(m: Message, state: State) -> tuple[Any, ...]:
     """The row of a new message, in the order of ``MESSAGE_COLUMNS``."""
     body = BodyV1(1, m.text, m.data, m.receipt, m.upstream_id, m.token, m.thread_news, m.designation, m.attributes)
+    if m.not_before_us:
+        body = msgspec.structs.replace(body, not_before_us=m.not_before_us)
     return (
         m.id,
         int(m.kind),
@@ -161,7 +184,7 @@ def message_of(row: Sequence[Any]) -> Message:
         upstream_id=body.upstream_id,
         received_us=row[9],
         expires_us=row[10],
-        not_before_us=row[11],
+        not_before_us=body.not_before_us,
         call_centre=row[7],
         thread_id=row[8],
         token=body.token,
@@ -207,10 +230,42 @@ def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select
     )
 
 
-def lane_page(endpoint: str, source: str, destination: str, limit: int) -> Select[Any]:
-    """The first pending texts of one lane in order of id."""
-    return pending_page(endpoint, Kind.TEXT, 0, limit).where(
+def lane_page(endpoint: str, source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
+    """Pending texts of one lane in order of id."""
+    return pending_page(endpoint, Kind.TEXT, after_id, limit).where(
         message.c.source == source, message.c.destination == destination
+    )
+
+
+def alone(message_id: int) -> Select[Any]:
+    """One message, when it is pending."""
+    columns = [message.c[name] for name in MESSAGE_COLUMNS]
+    return select(*columns).where(message.c.id == message_id, text("message.state < 2"))
+
+
+def due_page(endpoint: str, after: tuple[int, int], limit: int) -> Select[Any]:
+    """Texts that wait for their time and were never tried, in the order of their times.
+
+    Args:
+        endpoint: whose.
+        after: (time, id) of the last that was seen.
+        limit: at most so many.
+    """
+    columns = [message.c[name] for name in MESSAGE_COLUMNS]
+    c = message.c
+    return (
+        select(*columns)
+        .where(
+            c.endpoint == endpoint,
+            c.kind == Kind.TEXT.value,
+            text("message.state = 0"),
+            text("message.attempts = 0"),
+            text("message.next_us > 0"),
+            c.next_us >= after[0],
+            or_(c.next_us > after[0], c.id > after[1]),
+        )
+        .order_by(c.next_us, c.id)
+        .limit(limit)
     )
 
 
@@ -239,14 +294,14 @@ def arrival_of(body: str) -> Arrival:
     return msgspec.structs.replace(arrival, text=text, attributes=attributes)
 
 
-def receipt_body(receipt: Receipt) -> str:
-    """A receipt as JSON."""
-    return _encode(receipt).decode()
+def parked_body(receipt: Receipt, rows: Sequence[int]) -> str:
+    """A parked receipt as versioned JSON."""
+    return _encode(ParkedV1(1, receipt, list(rows))).decode()
 
 
-def receipt_of(body: str) -> Receipt:
-    """A receipt from its JSON."""
-    return _decode_receipt(body)
+def parked_of(body: str) -> ParkedV1:
+    """A parked receipt from its JSON."""
+    return _decode_parked(body)
 
 
 def overdue_parts(now_us: int, limit: int) -> Select[Any]:
@@ -263,12 +318,12 @@ def overdue_parts(now_us: int, limit: int) -> Select[Any]:
     )
 
 
-def overdue_messages(now_us: int, limit: int) -> Select[Any]:
-    """Queued messages whose validity has ended."""
+def overdue_messages(now_us: int, after_id: int, limit: int) -> Select[Any]:
+    """Pending messages whose validity has ended, in order of id."""
     columns = [message.c[name] for name in MESSAGE_COLUMNS]
     return (
         select(*columns)
-        .where(text("message.state < 2"), message.c.state == State.QUEUED.value, message.c.expires_us <= now_us)
+        .where(text("message.state < 2"), message.c.expires_us <= now_us, message.c.id > after_id)
         .order_by(message.c.id)
         .limit(limit)
     )

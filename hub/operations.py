@@ -15,8 +15,9 @@ from sqlalchemy import delete, func, insert, select, text, update
 from hub import journal
 from hub.model import State
 from hub.receipts import PARKED_US
-from hub.tables import message, operator_request, parked_receipt
+from hub.tables import arrived_part, message, operator_request, parked_receipt
 from store import Transaction
+from threading_tokens.tables import event_table, thread_table
 
 PENDING = (State.QUEUED, State.SUBMITTING)
 
@@ -88,6 +89,18 @@ def standing(tx: Transaction, message_id: int) -> journal.Standing | None:
     """A message and where it stands, or None."""
     rows = tx.select(journal.select_messages, [(message_id,)])
     return journal.standing_of(rows[0]) if rows else None
+
+
+def standings(tx: Transaction, message_ids: Sequence[int]) -> list[journal.Standing]:
+    """Those of some messages that are pending, and where they stand."""
+    rows = tx.select(journal.select_messages, [(message_id,) for message_id in message_ids])
+    return [journal.standing_of(row) for row in rows if row[2] in PENDING]
+
+
+def newest_id(tx: Transaction) -> int:
+    """The greatest id that was given out for anything that is kept, 0 when nothing is."""
+    columns = (message.c.id, arrived_part.c.id, parked_receipt.c.id, thread_table.c.id, event_table.c.id)
+    return max(int(tx.sql.execute(select(func.max(column))).scalar() or 0) for column in columns)
 
 
 def revive(tx: Transaction, message_id: int, expires_us: int) -> journal.Standing | None:

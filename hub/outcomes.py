@@ -25,7 +25,7 @@ from hub.dispatch import Dispatcher, Queued
 from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
 from hub.retry import DEFAULT_WAITS, THROTTLE_WAIT_US, RetryWaits, decide_retry
 from hub.statistics import Counters
-from store import Op, Store, StoreError, Transaction
+from store import Op, Store, StoreError, StoreUnavailable, Transaction
 
 STORE_RETRY_S = 0.5
 REASON_CHARACTERS = 80
@@ -46,6 +46,8 @@ class Batch:
         ended: entries that are finished with.
         going: entries that go on, and when.
         told: (message, word, error) whose senders are owed receipts now.
+        settled: ids of handed-over messages, once for each part that no receipt comes for while one comes for others.
+        review: ids of handed-over messages of several parts, some of whose receipts may have come.
         events: for the feed.
     """
 
@@ -56,6 +58,8 @@ class Batch:
         self.ended: list[Queued] = []
         self.going: list[tuple[Queued, int]] = []
         self.told: list[tuple[Message, ReceiptState, str]] = []
+        self.settled: list[int] = []
+        self.review: list[int] = []
         self.events: list[tuple[str | int, ...]] = []
 
 
@@ -91,42 +95,75 @@ class Outcomes:
         batch = Batch()
         for outcome in outcomes:
             entry = dispatcher.held.get(outcome.part.message.id)
-            if entry is not None and entry.flying:
+            if entry is not None and entry.flying and outcome.part.number == entry.next_part + 1:
+                entry.flying = False  # one outcome for each part: a second one says nothing
                 self._decide(dispatcher, entry, outcome, now_us, batch)
-        await self.write(dispatcher, batch)
+        await self.write(endpoint, dispatcher, batch)
 
     async def give_up(self, dispatcher: Dispatcher, entries: Sequence[tuple[Queued, str]]) -> None:
         """End entries that cannot be given any more, each for a reason."""
         now_us = self._clock()
         batch = Batch()
         for entry, reason in entries:
-            self._die(dispatcher, entry, reason, now_us, batch)
-        await self.write(dispatcher, batch)
+            self._die(dispatcher.name, entry, reason, now_us, batch)
+        await self.write(dispatcher.name, dispatcher, batch)
 
-    async def write(self, dispatcher: Dispatcher, batch: Batch) -> None:
-        """Journal a batch and let its lanes go on."""
-        if batch.moves:
-            while True:
-                try:
-                    made = await self._commit(dispatcher.name, batch)
+    async def bury(self, endpoint: str, standings: Sequence[journal.Standing], reason: str) -> None:
+        """End messages of an endpoint that there is none of any more."""
+        now_us = self._clock()
+        batch = Batch()
+        for standing in standings:
+            entry = Queued(standing.message.id, standing.message)
+            entry.next_part, entry.attempts, entry.in_doubt = standing.next_part, standing.attempts, standing.in_doubt
+            self._die(endpoint, entry, reason, now_us, batch)
+        await self.write(endpoint, None, batch)
+
+    async def write(self, endpoint: str, dispatcher: Dispatcher | None, batch: Batch) -> None:
+        """Journal a batch and let its lanes go on.
+
+        Cancellation: between two tries only. A batch that is being written when its session dies is settled first.
+        """
+        while batch.moves:
+            try:
+                with trio.CancelScope(shield=True):
+                    made = await self._commit(endpoint, batch)
+            except StoreError as error:
+                log.warning("journal refused outcomes, trying again", error=type(error).__name__)
+                await trio.sleep(STORE_RETRY_S)
+                if isinstance(error, StoreUnavailable) and error.in_doubt and await self._was_written(batch):
+                    for message, _, _ in batch.told:
+                        if message.origin in self._dispatchers:
+                            self._dispatchers[message.origin].receipts_doubtful()
                     break
-                except StoreError as error:
-                    log.warning("journal refused outcomes, trying again", error=type(error).__name__)
-                    await trio.sleep(STORE_RETRY_S)
-            for name, last_id in made.items():
-                if name in self._dispatchers:
-                    self._dispatchers[name].receipts_made(last_id)
+            else:
+                for name, last_id in made.items():
+                    if name in self._dispatchers:
+                        self._dispatchers[name].receipts_made(last_id)
+                break
+        if dispatcher is None:
+            return
         now_us = self._clock()
         for entry in batch.ended:
             dispatcher.ended(entry, now_us)
         for entry, at_us in batch.going:
             dispatcher.goes_on(entry, at_us, now_us)
+        dispatcher.wake()
+
+    async def _was_written(self, batch: Batch) -> bool:
+        """Whether a batch is in the journal whose commit nobody answered for: all of it is, or nothing."""
+        move = batch.moves[0]  # no move leaves its row as it was
+        while True:
+            try:
+                rows = await self._store.read(lambda tx: tx.select(journal.select_messages, [(move[0],)]))
+                return bool(rows) and tuple(rows[0][13:16]) == move[2:5] and rows[0][2] >= move[1]
+            except StoreError:
+                await trio.sleep(STORE_RETRY_S)
 
     async def _commit(self, endpoint: str, batch: Batch) -> dict[str, int]:
-        if not (batch.told or batch.carrier_parts):
+        if not (batch.told or batch.carrier_parts or batch.review):
             ops = [Op(journal.move_message, batch.moves)]
             if batch.events:
-                ops.append(feed.outbox(self._store.new_id(), self._clock(), batch.events))
+                ops.append(feed.outbox(self._clock(), batch.events))
             await self._store.commit(ops)
             return {}
         return await self._store.transact(lambda tx: self._in_writer(tx, endpoint, batch))
@@ -146,8 +183,10 @@ class Outcomes:
         receipts.publish(tx, made, news)
         if batch.awaited:
             receipts.unpark(tx, endpoint, batch.awaited, now_us, new_id, self._validity_us, news)
+        handed_over = [("", message_id, 0, receipts.HANDED_OVER) for message_id in batch.settled]
+        receipts.settle(tx, endpoint, handed_over, now_us, new_id, self._validity_us, news, batch.review)
         if news.events:
-            tx.write(feed.outbox(new_id(), now_us, news.events))
+            tx.write(feed.outbox(now_us, news.events))
         return news.made
 
     def _validity_us(self, endpoint: str) -> int:
@@ -163,12 +202,12 @@ class Outcomes:
         elif result is Result.RETRY:
             self._retry(dispatcher, entry, outcome, now_us, batch)
         elif result is Result.REFUSED:
-            self._die(dispatcher, entry, outcome.reason or "refused", now_us, batch)
+            self._die(name, entry, outcome.reason or "refused", now_us, batch)
         elif result is Result.IN_DOUBT:
             self._counters.count("in_doubt", name)
             entry.in_doubt += 1
             if dispatcher.hold_in_doubt:
-                self._die(dispatcher, entry, "in-doubt", now_us, batch)
+                self._die(name, entry, "in-doubt", now_us, batch)
                 return
             entry.doubtful = True
             batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, outcome.reason))
@@ -187,14 +226,20 @@ class Outcomes:
             entry.doubtful = False
             self._counters.count("resent", name)
         self._counters.count("handed_over", name)
-        if outcome.receipt_expected and outcome.carrier_id and message.kind is Kind.TEXT:
-            batch.carrier_parts.append((name, outcome.carrier_id, message.id, part.number, ""))
-            batch.awaited.append((outcome.carrier_id, message.id, part.number))
+        entry.handed += 1
+        carrier_id = receipts.usable_id(outcome.carrier_id) if outcome.receipt_expected else ""
+        if carrier_id and message.kind is Kind.TEXT:
+            entry.expecting += 1
+            batch.carrier_parts.append((name, carrier_id, message.id, part.number, ""))
+            batch.awaited.append((carrier_id, message.id, part.number))
         if entry.next_part < part.total:
             batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, ""))
             batch.going.append((entry, now_us))
             return
-        state = State.ACCEPTED if outcome.receipt_expected else State.DELIVERED
+        state = State.ACCEPTED if entry.expecting else State.DELIVERED
+        if entry.expecting and part.total > 1:
+            batch.settled += [message.id] * (entry.handed - entry.expecting)
+            batch.review.append(message.id)
         batch.moves.append(_move(entry, state, 0, now_us, ""))
         batch.ended.append(entry)
         if message.kind is Kind.TEXT:
@@ -215,24 +260,27 @@ class Outcomes:
             self._waits,
         )
         if due_us is None:
-            self._die(dispatcher, entry, outcome.reason or "attempts-used-up", now_us, batch)
+            reason = outcome.reason or "attempts-used-up"
+            if entry.attempts < dispatcher.endpoint.max_attempts:
+                reason = f"expired:{reason}"
+            self._die(dispatcher.name, entry, reason, now_us, batch)
             return
         self._counters.count("retried", dispatcher.name)
         entry.claimed = False  # doubt of an earlier try stays: this answer says nothing about it
         batch.moves.append(_move(entry, State.QUEUED, due_us, 0, outcome.reason))
         batch.going.append((entry, due_us))
 
-    def _die(self, dispatcher: Dispatcher, entry: Queued, reason: str, now_us: int, batch: Batch) -> None:
+    def _die(self, name: str, entry: Queued, reason: str, now_us: int, batch: Batch) -> None:
         message = entry.message
         assert message is not None  # noqa: S101 - only journalled messages die
         reason = reason[:REASON_CHARACTERS]
-        self._counters.die(dispatcher.name, reason)
+        self._counters.die(name, reason)
         state = State.DROPPED if reason == "dropped" else State.DEAD
         batch.moves.append(_move(entry, state, 0, now_us, reason))
         batch.ended.append(entry)
         if message.kind is Kind.TEXT:
             batch.events.append(("dead", message.id, reason))
-            word = WORDS.get(reason, ReceiptState.UNDELIVERABLE)
+            word = WORDS.get(reason.partition(":")[0], ReceiptState.UNDELIVERABLE)
             if receipts.wants(message, word):
                 batch.told.append((message, word, "000"))
 

@@ -3,11 +3,13 @@
 Rules:
 
 1. A message's sender gets at most one receipt for each id it was given (a text that came in several parts has several),
-   made of the news of all the parts it left in: delivered when all are, failed as soon as trying ends.
-2. Where the next system sends no receipts, the hand-over of the last part is the delivery.
+   made of the news of all the parts it left in: delivered when all are, failed as soon as trying ends, or as soon as
+   one of them is known to have failed. (A dead letter that an operator sends again is told of again.)
+2. Where the next system sends no receipt for a part, its hand-over is its delivery.
 3. A receipt is matched by (endpoint, carrier's id): exactly, then by the other forms of the id that the translator
    lists in the attribute ``ids``. One that matches nothing may have overtaken the answer that carries its id: it is
-   parked, and matched when that answer is journalled.
+   parked under all forms of its id, and matched when that answer is journalled. Then all of it goes: what was left
+   would meet another message whose id happens to look like one of the forms.
 4. Repeated and unsolicited receipts change nothing.
 
 All functions here run inside a store transaction or are pure.
@@ -25,6 +27,9 @@ from store import Op, Transaction
 
 PARKED_US = 3_600_000_000  # an overtaken answer is seconds late, not hours
 TEXT_CHARACTERS = 20  # SMPP 3.4 Appendix B: the first 20 characters of the message
+ID_CHARACTERS = 80  # of the column; SMPP 3.4 §5.2.23 allows 64
+
+HANDED_OVER = Receipt("", ReceiptState.DELIVERED)  # what a hand-over counts as where no receipt comes
 
 
 class News(msgspec.Struct, gc=False):
@@ -41,6 +46,17 @@ class News(msgspec.Struct, gc=False):
     parked: int = 0
     repeated: int = 0
     settled: int = 0
+
+
+def usable_id(carrier_id: str) -> str:
+    """A carrier's id as it is kept: cut, or empty when no database would take it."""
+    if "\x00" in carrier_id:
+        return ""
+    try:
+        carrier_id.encode()
+    except UnicodeEncodeError:
+        return ""
+    return carrier_id[:ID_CHARACTERS]
 
 
 def upstream_ids(message: Message) -> list[str]:
@@ -136,28 +152,28 @@ def correlate(
     for _, carrier_id, message_id, part, state in tx.select(journal.select_carrier_parts, keys):
         found.setdefault(carrier_id, []).append((message_id, part, state))
     settled: list[tuple[str, int, int, Receipt]] = []
-    taken: set[tuple[int, int]] = set()
+    taken: set[tuple[str, int, int]] = set()
     parked: list[tuple[int, str, str, int, str]] = []
     for arrival, ids in zip(arrivals, forms, strict=True):
         receipt = arrival.receipt
         assert receipt is not None  # noqa: S101 - the caller's promise
-        match = next((form for form in ids if form in found), None)
-        if match is None:
-            for form in ids:
-                parked.append((new_id(), endpoint, form, now_us, journal.receipt_body(receipt)))
-            news.parked += 1
-            continue
         # A carrier gives out an id again after months: the youngest part with it that still waits is meant.
         awaited = [
-            (message_id, part)
-            for message_id, part, state in sorted(found[match], reverse=True)
-            if not state and (message_id, part) not in taken
+            (form, message_id, part)
+            for form in ids
+            for message_id, part, state in sorted(found.get(form, ()), reverse=True)
+            if not state and (form, message_id, part) not in taken
         ]
-        if not awaited:
+        if awaited:
+            taken.add(awaited[0])
+            settled.append((*awaited[0], receipt))
+        elif not ids or any(form in found for form in ids):
             news.repeated += 1
-            continue
-        taken.add(awaited[0])
-        settled.append((match, *awaited[0], receipt))
+        else:
+            rows = [new_id() for _ in ids]
+            body = journal.parked_body(receipt, rows)
+            parked += [(row, endpoint, form, now_us, body) for row, form in zip(rows, ids, strict=True)]
+            news.parked += 1
     if parked:
         tx.write(Op(journal.insert_parked_receipt, parked))
     settle(tx, endpoint, settled, now_us, new_id, validity_us, news)
@@ -167,7 +183,8 @@ def _forms(arrival: Arrival) -> list[str]:
     receipt = arrival.receipt
     assert receipt is not None  # noqa: S101 - the caller's promise
     others = arrival.attributes.get("ids", "")
-    return list(dict.fromkeys([receipt.message_id, *(others.split("|") if others else [])]))
+    ids = map(usable_id, [receipt.message_id, *(others.split("|") if others else [])])
+    return list(dict.fromkeys(form for form in ids if form))
 
 
 def settle(
@@ -178,48 +195,59 @@ def settle(
     new_id: Callable[[], int],
     validity_us: Callable[[str], int],
     news: News,
+    review: Sequence[int] = (),
 ) -> None:
-    """Give parts their final receipt, and messages theirs when that was the last.
+    """Give parts their final receipt, and messages theirs when that decides.
 
     Args:
-        settled: (carrier's id, message id, part, receipt) of parts that awaited it.
+        settled: (carrier's id, message id, part, receipt) of parts that awaited it; the id is empty for a part that is
+            delivered by its hand-over.
+        review: ids of messages that have just been handed over: the receipt of one of their parts may have decided.
         tx, endpoint, now_us, new_id, validity_us, news: as in ``correlate``.
     """
-    if not settled:
+    if not settled and not review:
         return
-    tx.write(
-        Op(
-            journal.settle_carrier_part,
-            [(endpoint, carrier_id, message_id, part, r.state.value) for carrier_id, message_id, part, r in settled],
-        )
-    )
-    rows = {row[0]: row for row in tx.select(journal.select_messages, _unique((s[1],) for s in settled))}
-    counts: dict[int, tuple[int, int, str]] = {}
+    known = [(endpoint, s[0], s[1], s[2], s[3].state.value) for s in settled if s[0]]
+    if known:
+        tx.write(Op(journal.settle_carrier_part, known))
+    rows = {
+        row[0]: row
+        for row in tx.select(journal.select_messages, _unique([*((s[1],) for s in settled), *((i,) for i in review)]))
+    }
+    counts = {message_id: (row[17], row[18], row[19]) for message_id, row in rows.items()}
     for _, message_id, _, receipt in settled:
-        row = rows.get(message_id)
-        if row is None:
-            continue
-        done, failed, error = counts.get(message_id) or (row[17], row[18], "000")
-        if receipt.state is not ReceiptState.DELIVERED:
-            failed, error = failed + 1, receipt.error
-        counts[message_id] = (done + 1, failed, error)
+        if message_id in counts:
+            done, failed, reason = counts[message_id]
+            if receipt.state is not ReceiptState.DELIVERED:
+                failed, reason = failed + 1, f"{receipt.state.value}:{receipt.error}"
+            counts[message_id] = (done + 1, failed, reason)
     moves: list[tuple[int, int, int, int, int, str]] = []
     receipts: list[Message] = []
-    words = {message_id: receipt.state for _, message_id, _, receipt in settled}
-    for message_id, (done, failed, error) in counts.items():
+    for message_id, (done, failed, reason) in counts.items():
         row = rows[message_id]
-        state, reason = State(row[2]), row[19]
-        if state is State.ACCEPTED and done >= row[13]:
-            message = journal.message_of(row)
-            state = State.UNDELIVERABLE if failed else State.DELIVERED
-            word = ReceiptState.DELIVERED if not failed else _failure(words[message_id])
-            reason = f"{word.value}:{error}" if failed else ""
-            receipts += make_receipts(message, word, error, now_us, new_id, validity_us)
+        state, done_us = State(row[2]), row[12]
+        if state is State.ACCEPTED and (failed or done >= row[13]):
+            state, done_us = (State.UNDELIVERABLE if failed else State.DELIVERED), now_us
+            word, error = _word(reason) if failed else (ReceiptState.DELIVERED, "000")
+            receipts += make_receipts(journal.message_of(row), word, error, now_us, new_id, validity_us)
             news.events.append(("undeliverable" if failed else "delivered", message_id))
-        moves.append((message_id, state.value, done, failed, now_us, reason))
-        news.settled += 1
-    tx.write(Op(journal.settle_message, moves))
+        elif state is not State.ACCEPTED:
+            reason = row[19]  # a dead letter's own, or one that the next part will write over
+        if (state, done) != (row[2], row[17]):
+            moves.append((message_id, state.value, done, failed, done_us, reason[:ID_CHARACTERS]))
+    if moves:
+        tx.write(Op(journal.settle_message, moves))
     publish(tx, receipts, news)
+    news.settled += len(known)
+
+
+def _word(reason: str) -> tuple[ReceiptState, str]:
+    """The state and error code in the reason that a failed receipt left."""
+    word, _, error = reason.partition(":")
+    try:
+        return ReceiptState(word), error or "000"
+    except ValueError:  # it was written over by the parts that followed
+        return ReceiptState.UNDELIVERABLE, "000"
 
 
 def unpark(
@@ -240,23 +268,23 @@ def unpark(
     Returns: how many parked receipts were used up.
     """
     keys = _unique((endpoint, carrier_id) for carrier_id, _, _ in awaited)
-    parked: dict[str, tuple[int, Receipt]] = {}
-    for row_id, _, carrier_id, body in tx.select(journal.select_parked_receipts, keys):
-        parked[carrier_id] = (row_id, journal.receipt_of(body))
+    parked: dict[str, list[journal.ParkedV1]] = {}
+    for _, _, carrier_id, body in sorted(tx.select(journal.select_parked_receipts, keys)):
+        parked.setdefault(carrier_id, []).append(journal.parked_of(body))
     if not parked:
         return 0
-    settled = [
-        (carrier_id, message_id, part, parked[carrier_id][1])
-        for carrier_id, message_id, part in awaited
-        if carrier_id in parked
-    ]
-    tx.write(Op(journal.delete_parked_receipt, [(parked[s[0]][0],) for s in settled]))
+    settled: list[tuple[str, int, int, Receipt]] = []
+    gone: set[int] = set()
+    for carrier_id, message_id, part in awaited:
+        waiting = [each for each in parked.get(carrier_id, ()) if gone.isdisjoint(each.rows)]
+        if waiting:
+            settled.append((carrier_id, message_id, part, waiting[0].receipt))
+            gone.update(waiting[0].rows)
+    # Others under these ids are repetitions.
+    gone.update(row for several in parked.values() for each in several for row in each.rows)
+    tx.write(Op(journal.delete_parked_receipt, [(row,) for row in sorted(gone)]))
     settle(tx, endpoint, settled, now_us, new_id, validity_us, news)
     return len(settled)
-
-
-def _failure(state: ReceiptState) -> ReceiptState:
-    return ReceiptState.UNDELIVERABLE if state is ReceiptState.DELIVERED else state
 
 
 def _unique(keys: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:

@@ -1,7 +1,8 @@
 """When a refused part is tried again, and when trying ends. Pure.
 
 Temporary refusals back off exponentially with the attempt, by default 5 s, 10 s, 20 s … at most 10 min, each ±20% so
-that a carrier that comes back is not met by everything at once (the spread comes from the message's id: no randomness here).
+that a carrier that comes back is not met by everything at once (the spread comes from the message's id: no randomness
+here).
 """
 
 from __future__ import annotations

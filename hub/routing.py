@@ -64,6 +64,8 @@ def decide_from_network(arrival: Arrival, directory: Directory) -> Route | Reaso
         if desk is None:
             return Reason.NO_ROUTE
         return Route(f"desk:{desk.name}", number.call_centre, destination, arrival.source)
+    if directory.is_suspended(destination):  # a route that covers it would carry it out again
+        return Reason.NO_ROUTE
     if not is_e164(destination) and not (destination.isdecimal() and destination.isascii()):
         return Reason.BAD_DESTINATION
     endpoint = directory.route(destination)
@@ -91,13 +93,23 @@ def decide_from_desk(arrival: Arrival, call_centre: str, thread: Thread | None, 
         return Reason.BAD_SOURCE
     if number.call_centre != call_centre:
         return Reason.NOT_ALLOWED
-    endpoint = (
-        (thread.network_endpoint if thread is not None else "")
-        or number.link
-        or (centre.default_link if centre else "")
-        or directory.route(customer)
+    ways = (
+        thread.network_endpoint if thread is not None else "",
+        number.link,
+        centre.default_link if centre is not None else "",
+        directory.route(customer) or "",
     )
-    return Reason.NO_ROUTE if not endpoint else Route(endpoint, call_centre, source, customer)
+    for way in ways:  # one that was removed since is passed over
+        if _is_provisioned(way, directory):
+            return Route(way, call_centre, source, customer)
+    return Reason.NO_ROUTE
+
+
+def _is_provisioned(endpoint: str, directory: Directory) -> bool:
+    kind, _, name = endpoint.partition(":")
+    if kind == "link":
+        return directory.link(name) is not None
+    return kind == "account" and directory.account(name) is not None
 
 
 @lru_cache(maxsize=1024)

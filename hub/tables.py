@@ -45,6 +45,14 @@ message = Table(
         sqlite_where=text("state < 2"),
         postgresql_where=text("state < 2"),
     ),
+    Index(
+        "ix_message_due",
+        "endpoint",
+        "next_us",
+        "id",
+        sqlite_where=text("state = 0 AND attempts = 0 AND next_us > 0"),
+        postgresql_where=text("state = 0 AND attempts = 0 AND next_us > 0"),
+    ),
     Index("ix_message_lane", "destination", "id", sqlite_where=text("state < 2"), postgresql_where=text("state < 2")),
     Index(
         "ix_message_thread",
@@ -104,9 +112,11 @@ parked_receipt = Table(
 feed = Table(
     "feed",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    # Numbered by the database, as rows are written; never again after a row was removed.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at_us", BigInteger, nullable=False),
     Column("events", Text, nullable=False),  # versioned JSON: see hub/feed.py
+    sqlite_autoincrement=True,
 )
 
 feed_follower = Table(

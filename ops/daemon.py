@@ -106,13 +106,14 @@ class Daemon:
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
             lasting.start_soon(self._follow_catalog)
+            for account in self.accounts.values():
+                # Not among the sessions: it never ends, and stopping waits for those to end.
+                lasting.start_soon(account.do_chores)
             async with trio.open_nursery() as sessions:
                 for link in self.links.values():
                     sessions.start_soon(link.run, self._shutdown)
                 for desk in self.desks.values():
                     sessions.start_soon(desk.run)
-                for account in self.accounts.values():
-                    sessions.start_soon(account.do_chores)
                 await self._listen(sessions)
                 if self.config.metrics.port:
                     await self._serve_metrics(lasting)

@@ -139,6 +139,13 @@ class Directory:
             link=block.link,
         )
 
+    def is_suspended(self, e164: str) -> bool:
+        """Whether a number is known, by itself or in a block, and takes no texts now."""
+        if e164 in self._numbers:
+            return self._numbers[e164] is None
+        block = self._block_of(e164)
+        return block is not None and block.state != "active"
+
     def _block_of(self, e164: str) -> Block | None:
         if not self._firsts or not (e164[:1] == "+" and e164[1:].isdecimal() and e164.isascii()):
             return None

@@ -152,7 +152,7 @@ class DeskThreads:
 
         def published(tx: Transaction) -> Thread:
             thread = work(tx)
-            tx.write(feed.outbox(store.new_id(), self._hub.clock(), [("thread", thread.id, news)]))
+            tx.write(feed.outbox(self._hub.clock(), [("thread", thread.id, news)]))
             return thread
 
         return await self._guarded(store.transact, published)

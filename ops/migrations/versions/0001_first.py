@@ -12,6 +12,7 @@ branch_labels = None
 depends_on = None
 
 
+# long because: a migration is a list of tables, and is never read in parts.
 def upgrade() -> None:
     """Apply."""
     op.create_table(
@@ -81,10 +82,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "feed",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at_us", sa.BigInteger(), nullable=False),
         sa.Column("events", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "feed_follower",
@@ -131,6 +133,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state = 5"),
         postgresql_where=sa.text("state = 5"),
+    )
+    op.create_index(
+        "ix_message_due",
+        "message",
+        ["endpoint", "next_us", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 0 AND attempts = 0 AND next_us > 0"),
+        postgresql_where=sa.text("state = 0 AND attempts = 0 AND next_us > 0"),
     )
     op.create_index(
         "ix_message_lane",
@@ -334,6 +344,12 @@ def downgrade() -> None:
         table_name="message",
         sqlite_where=sa.text("state < 2"),
         postgresql_where=sa.text("state < 2"),
+    )
+    op.drop_index(
+        "ix_message_due",
+        table_name="message",
+        sqlite_where=sa.text("state = 0 AND attempts = 0 AND next_us > 0"),
+        postgresql_where=sa.text("state = 0 AND attempts = 0 AND next_us > 0"),
     )
     op.drop_index(
         "ix_message_dead",
