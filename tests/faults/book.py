@@ -1,0 +1,125 @@
+"""The journal as a file or database that no daemon holds: what the accountant reads at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy
+
+from hub.model import Kind, State
+from hub.tables import message, parked_receipt
+from tests.faults.accounting import NAME, Journalled
+
+OVER = (State.ACCEPTED, State.DELIVERED, State.UNDELIVERABLE)
+
+
+class Book(msgspec.Struct):
+    """What a journal holds.
+
+    Attributes:
+        texts: by name.
+        name_of_id: the ids that senders know texts by → name.
+        state_of: name → state's word and reason.
+        twice: names of which the journal holds two: it was acknowledged once and would be delivered twice.
+        receipts: name → receipts made.
+        pending: messages that are not over.
+        doubts: times that anything was in doubt.
+    """
+
+    texts: dict[str, Journalled]
+    name_of_id: dict[str, str]
+    state_of: dict[str, str]
+    twice: list[str]
+    receipts: dict[str, int]
+    pending: int
+    doubts: int
+
+
+def engine_of(url: str) -> sqlalchemy.Engine:
+    """An engine of our own on a store's database."""
+    return sqlalchemy.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sqlalchemy.NullPool
+    )
+
+
+def read_book(url: str) -> Book:
+    """Read the whole journal."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(sqlalchemy.select(message).order_by(message.c.id)).mappings().all()
+    finally:
+        engine.dispose()
+    book = Book({}, {}, {}, [], {}, 0, 0)
+    for row in rows:
+        book.pending += row["state"] < State.ACCEPTED.value
+        book.doubts += row["in_doubt"]
+        if row["kind"] == Kind.TEXT.value:
+            _enter_text(book, row)
+    for row in rows:
+        if row["kind"] == Kind.RECEIPT.value:
+            _enter_receipt(book, row)
+    return book
+
+
+def _enter_text(book: Book, row: Mapping[str, Any]) -> None:
+    body = msgspec.json.decode(row["body"])
+    found = NAME.search(body.get("text", ""))
+    if found is None:
+        return
+    name = found[0]
+    if name in book.texts:
+        book.twice.append(name)
+    book.texts[name] = Journalled(State(row["state"]) in OVER, row["in_doubt"], 0)
+    book.state_of[name] = f"{State(row['state']).name} {row['reason']}"
+    for own in body.get("attributes", {}).get("arrived", str(row["id"])).split(","):
+        book.name_of_id[own] = name
+    upstream_id = body.get("upstream_id", "").rpartition("\n")[2]
+    if upstream_id:
+        book.name_of_id[upstream_id] = name
+
+
+def _enter_receipt(book: Book, row: Mapping[str, Any]) -> None:
+    told = msgspec.json.decode(row["body"])["receipt"]["message_id"].rpartition("\n")[2]
+    name = book.name_of_id.get(told)
+    if name is None:
+        return
+    book.receipts[name] = book.receipts.get(name, 0) + 1
+    known = book.texts[name]
+    book.texts[name] = msgspec.structs.replace(known, receipt_doubts=known.receipt_doubts + row["in_doubt"])
+
+
+def pending_of(url: str) -> int:
+    """How many messages are not over."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            query = sqlalchemy.select(sqlalchemy.func.count()).where(message.c.state < State.ACCEPTED.value)
+            return int(connection.execute(query).scalar_one())
+    finally:
+        engine.dispose()
+
+
+def parked_of(url: str) -> int:
+    """How many receipts wait for an answer that names their id."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            return int(
+                connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(parked_receipt)).scalar_one()
+            )
+    finally:
+        engine.dispose()
+
+
+def awaiting_receipts(url: str) -> int:
+    """How many texts are handed over and wait for their receipt."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            query = sqlalchemy.select(sqlalchemy.func.count()).where(message.c.state == State.ACCEPTED.value)
+            return int(connection.execute(query).scalar_one())
+    finally:
+        engine.dispose()

@@ -1,0 +1,108 @@
+"""A daemon between its peers, all on loopback, and what happened at the end accounted for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from tests.faults.accounting import audit
+from tests.faults.book import Book, awaiting_receipts, pending_of, read_book
+from tests.faults.peers import Carrier, Desk, Esme, Load
+from tests.faults.process import DaemonProcess, until
+
+DRAIN_S = 60.0
+
+
+class Scene:
+    """Everything that plays.
+
+    Attributes:
+        daemon, carrier, esme, desk, load: who.
+        url: the store.
+        nursery: of the peers.
+    """
+
+    def __init__(self, daemon: DaemonProcess, carrier: Carrier, esme: Esme, desk: Desk, url: str) -> None:
+        self.daemon, self.carrier, self.esme, self.desk, self.url = daemon, carrier, esme, desk, url
+        self.load = Load(carrier.chance, carrier, esme, desk)
+        self.nursery: trio.Nursery | None = None
+
+    async def wait_up(self, within_s: float = 30.0) -> None:
+        """Wait until all peers are connected."""
+        await until(self._is_up, within_s, "all peers are connected")
+
+    def _is_up(self) -> bool:
+        self.daemon.check_alive()
+        return self.carrier.bound and self.esme.bound and self.desk.connected
+
+    async def drain(self, within_s: float = DRAIN_S) -> None:
+        """Wait until the journal has nothing left to do and nobody owes anybody a receipt."""
+        with trio.move_on_after(within_s):
+            while True:
+                self.daemon.check_alive()
+                waiting = await trio.to_thread.run_sync(pending_of, self.url)
+                waiting += await trio.to_thread.run_sync(awaiting_receipts, self.url)
+                peers = self.carrier.owes + self.carrier.unanswered + self.esme.unanswered
+                if not waiting and not peers:
+                    return
+                await trio.sleep(0.1)
+        book = await trio.to_thread.run_sync(read_book, self.url)
+        left = {name: book.state_of[name] for name, row in book.texts.items() if not row.is_over}
+        raise AssertionError(
+            f"not drained in {within_s} s: {waiting} messages, peers owe {peers}: {dict(list(left.items())[:20])}"
+        )
+
+    def account(self) -> tuple[list[str], Book]:
+        """What breaks a promise, and the journal. The daemon has ended."""
+        book = read_book(self.url)
+        found = [f"{name}: twice in the journal" for name in book.twice]
+        found += [f"{name}: {count} receipts made" for name, count in book.receipts.items() if count > 1]
+        sent = self.load.sent
+        for name in sent.keys() & book.texts.keys():
+            if name[0] == "C":  # a desk is not told that it was accepted: what the journal has, was
+                sent[name].acknowledged = max(1, sent[name].acknowledged)
+        told = [book.name_of_id.get(own, own) for own in (*self.carrier.told, *self.esme.told)] + self.desk.told
+        taken = self.carrier.taken + self.esme.taken + self.desk.taken
+        found += audit(sent, taken, told, book.texts)
+        return found, book
+
+
+@asynccontextmanager
+async def open_scene(
+    folder: Path, url: str, new_port: Callable[[], int], seed: int, *, start: bool = True, **more: str
+) -> AsyncIterator[Scene]:
+    """Start carrier, desk, ESME and daemon.
+
+    Args:
+        folder: for the daemon's files.
+        url: of its store.
+        new_port: gives free ports.
+        seed: of the peers' chance.
+        start: False leaves the daemon to the test.
+        more: see ``DaemonProcess``.
+    """
+    chance = random.Random(seed)
+    carrier, desk = Carrier(chance), Desk()
+    async with trio.open_nursery() as nursery:
+        carriers = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        desks = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        ports = [listeners[0].socket.getsockname()[1] for listeners in (carriers, desks)]
+        daemon = DaemonProcess(folder, url, *ports, new_port, **more)
+        esme = Esme(chance, daemon.smpp_port)
+        scene = Scene(daemon, carrier, esme, desk, url)
+        scene.nursery = nursery
+        nursery.start_soon(trio.serve_listeners, carrier.serve, carriers)
+        nursery.start_soon(trio.serve_listeners, desk.serve, desks)
+        nursery.start_soon(esme.run)
+        try:
+            if start:
+                await daemon.start()
+                await scene.wait_up()
+            yield scene
+        finally:
+            daemon.close()
+            nursery.cancel_scope.cancel()
