@@ -37,10 +37,10 @@ from ops.simulators.smsc_handset import Acknowledgement, Handset, Message, Recep
 from ops.simulators.smsc_outbox import Delivery, Outbox, Sent
 from ops.simulators.smsc_receipts import News, write_id
 from ops.simulators.smsc_settings import BindNews, Event, SmscSettings, SmscStatistics
-from ops.simulators.smsc_writing import plan_receipts, write_answer, write_news, write_refusal, write_text
+from ops.simulators.smsc_writing import Planned, plan_receipts, write_answer, write_news, write_refusal, write_text
 from smpp import receipt as smpp_receipt
 from smpp.alphabet import alphabet_of
-from smpp.constants import CommandStatus
+from smpp.constants import ESM_TYPE_MASK, REGISTERED_RECEIPT_MASK, CommandStatus
 from smpp.errors import SmppError
 from smpp.events import Settings
 from smpp.pdu import PDU, AlertNotification, DataSm, DeliverSm, SubmitSm
@@ -55,7 +55,6 @@ EPOCH_2024_S: Final = 1_704_067_200
 IDS_A_SECOND: Final = 1000
 """Message ids that a new run leaves free for each second since the last: no id comes twice."""
 
-_TYPE_MASK: Final = 0x3C
 _ACCEPT: Final = Deed(Act.ACCEPT)
 
 
@@ -220,19 +219,23 @@ class SimulatedSmsc:
                 deed = self._temper.judge(behaviour, peer.taken, now_s)
                 if deed.act is Act.REFUSE:
                     counts["throttled" if deed.command_status == CommandStatus.ESME_RTHROTTLED else "refused"] += 1
-                    self._answer(peer, write_answer(request, deed.command_status), deed.delay_s, responses)
+                    self._answer(peer, write_answer(request, deed.command_status), now_s, deed.delay_s, responses)
                     continue
                 if deed.act is Act.DROP and not behaviour.drop_delivers:
                     counts["dropped"] += 1
                     continue
-            response, delay_s = self._accept(request, deed.delay_s, now_s, now_us, receipts)
+            response, delay_s, planned = self._accept(request, deed.delay_s, now_us)
             if deed.act is Act.ACCEPT:
                 counts["refused" if response.command_status else "accepted"] += 1
-                self._answer(peer, response, delay_s, responses)
-            elif deed.act is Act.DROP:
-                counts["dropped"] += 1
+                self._answer(peer, response, now_s, delay_s, responses)
             else:
-                counts["cut"] += 1
+                counts["dropped" if deed.act is Act.DROP else "cut"] += 1
+            for each in planned:  # after the answer: what is due together keeps its order
+                if each.after_s:
+                    self._later(now_s + each.after_s, Delivery(each.pdu))
+                else:
+                    receipts.append(Delivery(each.pdu))
+            if deed.act is Act.CUT:
                 peer.session.respond(responses)
                 responses = []
                 peer.session.close()
@@ -243,50 +246,42 @@ class SimulatedSmsc:
             self._outbox.add(receipts)
         self._change()
 
-    def _answer(self, peer: _Peer, response: PDU, delay_s: float, responses: list[PDU]) -> None:
+    def _answer(self, peer: _Peer, response: PDU, now_s: float, delay_s: float, responses: list[PDU]) -> None:
         if delay_s:
-            self._later(trio.current_time() + delay_s, _Answer(peer.session, response))
+            self._later(now_s + delay_s, _Answer(peer.session, response))
         else:
             responses.append(response)
 
-    def _accept(
-        self, request: Message, delay_s: float, now_s: float, now_us: int, receipts: list[Delivery]
-    ) -> tuple[PDU, float]:
+    def _accept(self, request: Message, delay_s: float, now_us: int) -> tuple[PDU, float, Sequence[Planned]]:
         """Take a message: let it reach its handset, plan its receipts.
 
-        Returns: the answer, and how long it takes.
+        Returns: the answer, how long it takes, and the receipts.
         """
+        behaviour = self._behaviour
         self._number = number = self._number + 1
-        ids = self._behaviour.ids
-        message_id = str(number) if ids is IdStyle.DECIMAL else write_id(number, ids)
-        if request.esm_class & _TYPE_MASK and smpp_receipt.is_receipt(request.esm_class):
+        message_id = str(number) if behaviour.ids is IdStyle.DECIMAL else write_id(number, behaviour.ids)
+        if request.esm_class & ESM_TYPE_MASK and smpp_receipt.is_receipt(request.esm_class):
             self._acknowledged(request, now_us)
-            return write_answer(request, 0, message_id), delay_s
+            return write_answer(request, 0, message_id), delay_s, ()
         if self.settings.keep_history or self._followers:
             try:
                 self._arrive(request, now_us, message_id)
             except BadHeader as error:
-                return write_answer(request, error.command_status), delay_s
-        behaviour = self._behaviour
+                return write_answer(request, error.command_status), delay_s, ()
+        planned: Sequence[Planned] = ()
         dlr = behaviour.dlr
-        if dlr.on and (dlr.always or request.registered_delivery & 0x03):
-            temper = self._temper
+        if dlr.on and (dlr.always or request.registered_delivery & REGISTERED_RECEIPT_MASK):
             planned, delay_s = plan_receipts(
                 request,
                 number,
-                temper.final_state(dlr),
+                self._temper.final_state(dlr),
                 behaviour,
-                temper.receipts,
+                self._temper.receipts,
                 now_us,
                 delay_s,
                 self._snippet(request),
             )
-            for each in planned:
-                if each.after_s:
-                    self._later(now_s + each.after_s, Delivery(each.pdu))
-                else:
-                    receipts.append(Delivery(each.pdu))
-        return write_answer(request, 0, message_id), delay_s
+        return write_answer(request, 0, message_id), delay_s, planned
 
     def _arrive(self, request: Message, now_us: int, message_id: str) -> None:
         handset = self.handset(address_of(request.dest_addr_ton, request.destination_addr))
