@@ -1,0 +1,306 @@
+"""Text by text through a running hub, with nothing but foreign programs around it.
+
+The carrier is node-smpp, the aggregators are smpplib, the call centres' server is Prosody, directors and CSRs are
+slixmpp, the stores are SQLite and PostgreSQL. The hub is ``smshub run`` on a file. What is ours is only under test.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.fixtures_prosody import Prosody
+from tests.integration.end_to_end.peers import Told
+from tests.integration.end_to_end.sites import (
+    CUSTOMER,
+    DOMAIN,
+    NUMBER,
+    OTHER_DOMAIN,
+    OTHER_NUMBER,
+    Site,
+)
+
+FINAL, DELIVERY_ACKNOWLEDGEMENT, RECEIPT = 1, 0x08, 0x04
+STORES = ["sqlite", "postgresql"]
+LONG = (
+    "Thank you for texting us {again}. A red light means that the line is lost: switch it off at the back, wait for "
+    "thirty seconds, then switch it on again and wait until the light is steady, which may take up to four minutes. "
+    "If it is red even then, text us the word LINE and we will test your line from here at once, at no cost to you. "
+)
+
+Open = Callable[..., Site]
+
+
+@pytest.fixture
+def open_site(
+    tmp_path: Path,
+    prosody: Prosody,
+    unused_tcp_port_factory: Callable[[], int],
+    request: pytest.FixtureRequest,
+) -> Iterator[Open]:
+    """Makes sites; the hub is started by the test."""
+    sites: list[Site] = []
+
+    def make(store: str = "sqlite", server: Prosody | None = None, **more: str) -> Site:
+        url = request.getfixturevalue("postgres_url") if store == "postgresql" else ""
+        folder = tmp_path / f"hub{len(sites)}"
+        folder.mkdir()
+        sites.append(site := Site(folder, server or prosody, url, unused_tcp_port_factory, **more))
+        return site
+
+    yield make
+    for site in sites:
+        site.close()
+
+
+def whole(parts: list[Told]) -> str:
+    """What a handset makes of the parts of a text: by their numbers, not by their order."""
+    headers = [part["udh"][0] for part in parts]
+    assert len({(header[0], header[2], header[3]) for header in headers}) == 1, headers
+    assert headers[0][3] == len(parts)
+    return "".join(part["text"] for _, part in sorted((header[4], p) for header, p in zip(headers, parts, strict=True)))
+
+
+def pieces(text: str, size: int) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def thread_of(answer: Told) -> ElementTree.Element:
+    assert answer["type"] == "result", answer
+    return ElementTree.fromstring(answer["xml"])
+
+
+def jid_of(customer: str = CUSTOMER, domain: str = DOMAIN, number: str = NUMBER) -> str:
+    return f"{customer}@{domain}/{number}"
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_conversation(open_site: Open, store: str) -> None:
+    """Customer, director, CSR and back: threads, designation, order, gaps, receipts of both sides."""
+    site = open_site(store)
+    carrier, director, alice = site.carrier, site.person("director"), site.person("alice")
+    site.start()
+
+    answer = carrier.text(CUSTOMER, NUMBER, "My router shows a red light, {why}?", receipt=True)
+    assert answer["status"] == 0
+    first = director.text("My router shows a red light, {why}?")
+    assert first["sender"] == jid_of()
+    assert (first["news"], first["thread"]) == ("new", first["token"])
+    receipt = carrier.expect("submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    assert receipt["source"] == [1, 1, NUMBER[1:]]
+    assert receipt["destination"] == [1, 1, CUSTOMER[1:]]
+    assert "stat:DELIVRD" in receipt["text"]
+    assert receipt["state"] == 2
+
+    thread = thread_of(
+        director.command(DOMAIN, "designate", f"<csr>{alice.jid}</csr>", token=first["token"], place="Dallas")
+    )
+    assert (thread.get("customer"), thread.get("number"), thread.get("state")) == (CUSTOMER, NUMBER, "open")
+    carrier.text(CUSTOMER, NUMBER, "hello?")
+    second = alice.text("hello?")
+    assert (second["token"], second["news"]) == (first["token"], "continued")
+    assert not director.heard("message")
+
+    own = alice.say(second["sender"], LONG, token=second["token"])
+    parts = carrier.expect_many(3, "submit", esm_class=0x40)
+    assert whole(parts) == LONG
+    assert [part["udh"][0][4] for part in parts] == [1, 2, 3]
+    assert [part["source"] for part in parts] == [[1, 1, NUMBER[1:]]] * 3  # the 8xx, not the number behind it
+    assert {part["registered"] for part in parts} == {FINAL}
+    at = [part["at_ms"] for part in parts]
+    # The hub keeps 100 ms between its writes; node may be late to look at one of them.
+    assert all(later - earlier >= 80 for earlier, later in pairwise(at)), at
+    assert at[-1] - at[0] >= 180, at
+    for part, shape in zip(parts, ("text", "tlv", "both"), strict=True):
+        assert not alice.heard("receipt")
+        carrier.report(part, shape=shape)
+    assert alice.expect("receipt", id=own)["sender"] == jid_of()
+
+    own = alice.say(second["sender"], "One more thing.", token=second["token"])
+    carrier.report(carrier.expect("submit", text="One more thing."), "UNDELIV", err="027")
+    error = alice.expect("error", id=own)
+    assert (error["type"], error["names"]) == ("cancel", ["recipient-unavailable", "failed"])
+    assert not alice.heard("receipt")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_alphabet_both_ways(open_site: Open, store: str) -> None:
+    """Emoji, UCS-2 and GSM-7, short and long; parts that arrive in any order."""
+    site = open_site(store)
+    carrier, director = site.carrier, site.person("director")
+    site.start()
+    emoji = "Grüße aus 東京 😀👍🏽 "
+    carrier.text(CUSTOMER, NUMBER, emoji.strip())
+    heard = director.text(emoji.strip())
+    director.say(heard["sender"], emoji.strip(), token=heard["token"])
+    assert carrier.expect("submit", text=emoji.strip())["coding"] == 8
+    director.say(heard["sender"], "ÄÖÜ è ñ € [x]", token=heard["token"])
+    assert carrier.expect("submit", text="ÄÖÜ è ñ € [x]")["coding"] == 0
+
+    long_emoji = emoji * 12
+    director.say(heard["sender"], long_emoji, token=heard["token"])
+    assert whole(carrier.expect_many(4, "submit", coding=8, esm_class=0x40)) == long_emoji
+
+    for reference, text, size, coding in ((7, LONG, 153, 0), (8, emoji * 9, 66, 8)):
+        parts = pieces(text, size)
+        order = list(range(len(parts)))
+        for index in [*order[1::2], *order[::2]]:
+            udh = [reference, len(parts), index + 1]
+            answer = carrier.text(CUSTOMER, NUMBER, parts[index], udh=udh, coding=coding, receipt=True)
+            assert answer["status"] == 0
+        director.text(text)
+        # Each part was a message to the carrier: each has its receipt.
+        carrier.expect_many(len(parts), "submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    assert not director.heard("message")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_call_centres_are_apart(open_site: Open, store: str) -> None:
+    """H13: tokens, history and numbers of one are nothing to the other; what is wrong with a token is told."""
+    site = open_site(store)
+    carrier, director, warden = site.carrier, site.person("director"), site.person("warden", OTHER_DOMAIN)
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "secret of acme")
+    theirs = director.text("secret of acme")
+    carrier.text(CUSTOMER, OTHER_NUMBER, "secret of globex")
+    ours = warden.text("secret of globex")
+    assert ours["sender"] == jid_of(domain=OTHER_DOMAIN, number=OTHER_NUMBER)
+    assert ours["token"] != theirs["token"]
+
+    foreign = ["forbidden", "foreign-token"]
+    own = warden.say(jid_of(domain=OTHER_DOMAIN), "give me theirs", token=theirs["token"])
+    assert warden.expect("error", id=own)["names"] == foreign
+    own = warden.say(jid_of(domain=OTHER_DOMAIN), "as if I were acme")
+    assert warden.expect("error", id=own)["names"] == ["forbidden", "not-allowed"]
+    for verb, kind in (("designate", "set"), ("transfer", "set"), ("release", "set"), ("history", "get")):
+        assert warden.command(OTHER_DOMAIN, verb, kind=kind, token=theirs["token"])["names"] == foreign, verb
+    for number in (NUMBER, OTHER_NUMBER):
+        past = warden.command(OTHER_DOMAIN, "history", kind="get", customer=CUSTOMER, number=number)
+        assert "acme" not in past["xml"]
+        assert theirs["token"] not in past["xml"]
+
+    unknown = ["item-not-found", "unknown-token"]
+    own = warden.say(jid_of(domain=OTHER_DOMAIN, number=OTHER_NUMBER), "x", token="a" * 26)
+    assert warden.expect("error", id=own)["names"] == unknown
+    assert warden.command(OTHER_DOMAIN, "release", token="a" * 26)["names"] == unknown
+    assert thread_of(warden.command(OTHER_DOMAIN, "release", token=ours["token"])).get("state") == "closed"
+    expired = ["gone", "expired-token"]
+    own = warden.say(ours["sender"], "too late", token=ours["token"])
+    assert warden.expect("error", id=own)["names"] == expired
+    assert warden.command(OTHER_DOMAIN, "designate", token=ours["token"])["names"] == expired
+
+    # Nothing of all that left; theirs goes on, ours begins anew, with the business name as its sender (H29).
+    director.say(theirs["sender"], "still here", token=theirs["token"])
+    assert carrier.expect("submit")["text"] == "still here"
+    warden.say(ours["sender"], "anew")
+    assert carrier.expect("submit", text="anew")["source"] == [5, 0, "GLOBEX"]
+    assert not director.heard("message")
+    assert not carrier.heard("submit")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_an_aggregator_and_a_call_centre(open_site: Open, store: str) -> None:
+    """H22: who came through an account is answered through it, though the route leads elsewhere; receipts both ways."""
+    site = open_site(store)
+    director = site.person("director")
+    site.start()
+    account, silent = site.account("agg1"), site.account("agg2")
+    (taken,) = account.text(CUSTOMER, NUMBER, "through an aggregator", receipt=True)
+    assert taken["status"] == 0
+    heard = director.text("through an aggregator")
+    receipt = account.expect("receipt")
+    assert receipt["receipted"] == taken["id"]
+    assert receipt["text"].startswith(f"id:{taken['id']} sub:001 dlvrd:001 ")
+    assert " stat:DELIVRD err:000 " in receipt["text"]
+    assert receipt["state"] == 2
+    assert (receipt["source"], receipt["destination"]) == (NUMBER[1:], CUSTOMER[1:])
+
+    own = director.say(heard["sender"], "answered 😀", token=heard["token"])
+    answer = account.expect("text")
+    assert (answer["text"], answer["coding"]) == ("answered 😀", 8)
+    assert (answer["source"], answer["destination"]) == (NUMBER[1:], CUSTOMER[1:])
+    director.expect("receipt", id=own)  # an ESME that answered has it: there is nobody who would say more
+    director.say(heard["sender"], LONG, token=heard["token"])
+    parts = account.expect_many(3, "text", esm_class=0x40)
+    assert "".join(part["text"] for part in parts) == LONG.replace("{", "\x1b(").replace("}", "\x1b)")
+    assert [part["udh"][-1] for part in parts] == [1, 2, 3]
+    assert not silent.heard("text")
+    assert not site.carrier.heard("submit")
+    (refused,) = account.text(CUSTOMER, "+1", "nowhere")
+    assert refused["status"] == 0x0B  # ESME_RINVDSTADR
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_transit(open_site: Open, store: str) -> None:
+    """From account to carrier: the receipt names the hub's id in text and TLV, once for each part it gave an id."""
+    site = open_site(store)
+    carrier = site.carrier
+    site.start()
+    account = site.account()
+    for shape, state, word in (("both", "DELIVRD", 2), ("text", "UNDELIV", 5), ("tlv", "DELIVRD", 2)):
+        text = f"in transit, {shape}"
+        (taken,) = account.text("+16175550777", CUSTOMER, text, receipt=True)
+        out = carrier.expect("submit", text=text)
+        assert (out["source"][2], out["destination"][2]) == ("16175550777", CUSTOMER[1:])
+        assert out["registered"] == FINAL
+        assert out["id"] != taken["id"]
+        carrier.report(out, state, shape)
+        carrier.report(out, state, "both")  # carriers repeat themselves
+        receipt = account.expect("receipt")
+        assert receipt["receipted"] == taken["id"]
+        assert receipt["text"].startswith(f"id:{taken['id']} ")
+        assert f" stat:{state} " in receipt["text"]
+        assert receipt["state"] == word
+
+    taken = account.text("+16175550777", CUSTOMER, LONG, receipt=True, parts=3)
+    parts = carrier.expect_many(3, "submit", esm_class=0x40)
+    assert whole(parts) == LONG
+    for part in parts:
+        carrier.report(part)
+    receipts = account.expect_many(3, "receipt")
+    assert sorted(receipt["receipted"] for receipt in receipts) == sorted(part["id"] for part in taken)
+
+    (taken,) = account.text("+16175550777", CUSTOMER, "no receipt wanted")
+    assert carrier.expect("submit", text="no receipt wanted")["registered"] == 0
+    # A text to the other side behind everything: what was to come has come.
+    site.account("agg2")
+    (last,) = account.text("+16175550777", CUSTOMER, "last", receipt=True)
+    carrier.report(carrier.expect("submit", text="last"))
+    assert account.expect("receipt")["receipted"] == last["id"]
+    assert not account.heard("receipt")
+
+
+def test_a_stop_in_the_middle(open_site: Open) -> None:
+    """SIGTERM while texts are on the wire: what is owed is answered, all hang up in peace, a restart goes on."""
+    site = open_site()
+    carrier = site.carrier
+    site.start()
+    account = site.account()
+    carrier.tell(do="hold")
+    for number in range(10):
+        account.text(f"+1617555{number:04}", CUSTOMER, f"text {number}", receipt=True)
+    taken = carrier.expect_many(10, "submit")
+    site.hub.terminate()
+    account.expect("unbound")
+    began = time.monotonic()
+    carrier.tell(do="resume")
+    assert carrier.expect("unbound")["owed"] == 0
+    assert site.hub.wait() == 0
+    assert time.monotonic() - began < 3, "nothing was on the wire any more: what did it wait for?"
+    assert site.hub.logged("stopped")
+
+    site.start()
+    again = site.account()
+    for each in taken:
+        carrier.report(each)
+    assert len(again.expect_many(10, "receipt")) == 10
+    # Everything was answered before it stopped: nothing is in doubt, nothing is sent again.
+    (last,) = again.text("+16175550777", CUSTOMER, "last")
+    assert last["status"] == 0
+    assert carrier.expect("submit")["text"] == "last"
+    assert site.hub.json("queue", "list") == []
