@@ -12,6 +12,8 @@ MAX_REQUEST_OCTETS: Final = 16_384
 MAX_CONNECTIONS: Final = 100
 REQUEST_S: Final = 10.0
 IDLE_S: Final = 75.0
+LINGER_S: Final = 1.0
+LINGER_READS: Final = 16
 
 Page = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -40,6 +42,7 @@ async def serve(
         async with limiter:
             try:
                 await _converse(stream, answer)
+                await _part(stream)
             except (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError, OSError):
                 pass  # a scraper that went away, or no HTTP at all: nothing of ours is lost
             finally:
@@ -49,6 +52,15 @@ async def serve(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, handle, listeners)
         task_status.started(listeners[0].socket.getsockname()[1])
+
+
+async def _part(stream: trio.SocketStream) -> None:
+    """Close so that what was said still arrives: octets that nobody reads make the kernel reset the connection."""
+    with trio.move_on_after(LINGER_S):
+        await stream.send_eof()
+        for _ in range(LINGER_READS):
+            if not await stream.receive_some(MAX_REQUEST_OCTETS):
+                return
 
 
 async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
