@@ -147,9 +147,11 @@ def main():
         account = Account(int(port), Named(*tls) if tls else None)
         account.bind(system_id, password)
     except smpplib.exceptions.PDUError as error:
-        return tell("refused", status=error.args[1])
+        tell("refused", status=error.args[1])
+        return
     except (smpplib.exceptions.ConnectionError, OSError) as error:
-        return tell("refused", status=-1, why=str(error))
+        tell("refused", status=-1, why=str(error))
+        return
     try:
         account.live()
     except Unbound:
