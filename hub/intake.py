@@ -19,7 +19,7 @@ A write is never left alone: a cancelled caller waits for its end, so that what 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -159,6 +159,7 @@ class Intake:
             return self._refused(endpoint, verdicts, error)
         drafts: list[Draft] = []
         news: list[int] = []
+        refused: Counter[str] = Counter()
         for index, arrival in enumerate(arrivals):
             if arrival.receipt is not None:
                 news.append(index)
@@ -166,7 +167,7 @@ class Intake:
             decided = self._decide(endpoint, arrival, threads[index] if threads is not None else None)
             if isinstance(decided, Reason):
                 verdicts[index] = Rejected(decided)
-                self._counters.refuse(endpoint, decided.value)
+                refused[decided.value] += 1
             else:
                 source = arrival.source
                 if threads is not None:
@@ -176,6 +177,10 @@ class Intake:
                 if arrival.concatenation is None and not arrival.text.isascii():
                     arrival = storable(arrival)
                 drafts.append(Draft(index, arrival, decided, source))
+        if refused:
+            for reason, number in refused.items():
+                self._counters.refuse(endpoint, reason, number)
+            log.info("arrivals refused", endpoint=endpoint, reasons=dict(refused))
         if drafts or news:
             for name in {draft.route.endpoint for draft in drafts}:
                 if self._dispatchers[name].is_catching_up:

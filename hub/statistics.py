@@ -26,9 +26,9 @@ class Counters:
         if number:
             self.events[event, endpoint] += number
 
-    def refuse(self, endpoint: str, reason: str) -> None:
-        """Count a refusal of intake."""
-        self.refusals[endpoint, reason] += 1
+    def refuse(self, endpoint: str, reason: str, number: int = 1) -> None:
+        """Count refusals of intake."""
+        self.refusals[endpoint, reason] += number
 
     def die(self, endpoint: str, reason: str) -> None:
         """Count a dead letter. Only the reason's first word is kept: a peer must not make up labels without end."""

@@ -97,10 +97,21 @@ class HubCollector:
         for (endpoint, reason), count in counters.refusals.items():
             refused.add_metric([endpoint, reason], count)
         yield refused
+        yield self._faults()
         dead = CounterMetricFamily("smshub_dead_letters", "Messages given up.", labels=["endpoint", "reason"])
         for (endpoint, reason), count in counters.deaths.items():
             dead.add_metric([endpoint, reason], count)
         yield dead
+
+    def _faults(self) -> Metric:
+        family = CounterMetricFamily(
+            "smshub_peer_faults", "What peers did wrong, by kind.", labels=["endpoint", "fault"]
+        )
+        for name in self._hub.statistics():
+            faults = getattr(self._hub.dispatcher(name).endpoint, "faults", dict)
+            for fault, count in faults().items():
+                family.add_metric([name, fault], count)
+        return family
 
     def _endpoints(self) -> Iterator[Metric]:
         held = GaugeMetricFamily("smshub_held_messages", "Messages held in memory.", labels=["endpoint"])

@@ -10,7 +10,8 @@ fills its inbox and is throttled by the session.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -90,6 +91,7 @@ class SmppEndpoint:
         self._unsent: list[Outcome] = []
         self._braked = False
         self._chores = trio.Event()
+        self._faults: Counter[str] = Counter()  # of sessions that are over, and of messages that were refused
 
     # --- hub.endpoint.Endpoint ---------------------------------------------------------------------------------------
 
@@ -128,6 +130,17 @@ class SmppEndpoint:
             self._unsent += [Outcome(part, Result.UNSENT) for part in parts[at:]]
             self._chores.set()
 
+    def faults(self) -> Mapping[str, int]:
+        """What peers did wrong since the start: word → how often.
+
+        The words are those of ``smpp.connection.Connection.counts`` and, for messages that cannot be taken as they
+        are, the names of the statuses they were answered with.
+        """
+        faults = Counter(self._faults)
+        for session in self.sessions:
+            faults.update(session.connection.counts)
+        return faults
+
     # --- sessions ----------------------------------------------------------------------------------------------------
 
     async def serve(self, session: Session, *, carries: bool) -> None:
@@ -147,6 +160,7 @@ class SmppEndpoint:
                 nursery.start_soon(self._take_answers, session)
         finally:
             self.sessions.remove(session)
+            self._faults.update(session.connection.counts)
             if carries:
                 self._carriers.remove(session)
 
@@ -182,6 +196,7 @@ class SmppEndpoint:
         arrivals: list[Arrival] = []
         answered: list[p.PDU] = []
         asked: list[p.PDU] = []
+        refused: list[str] = []
         for request in requests:
             if isinstance(request, p.SubmitSm | p.DeliverSm | p.DataSm):
                 try:
@@ -189,6 +204,7 @@ class SmppEndpoint:
                     self._permit(request, arrival, now_us)
                 except BadMessage as error:
                     answered.append(_response(request, error.command_status))
+                    refused.append(status_name(error.command_status))
                 else:
                     arrivals.append(arrival)
                     asked.append(request)
@@ -198,6 +214,9 @@ class SmppEndpoint:
                     answered.append(response)
         if answered:
             session.respond(answered)
+        if refused:
+            self._faults.update(refused)
+            log.info("messages refused", endpoint=self.name, statuses=dict(Counter(refused)))
         if arrivals:
             verdicts = await self._road.receive(self.name, arrivals)
             session.respond([_answer(request, verdict) for request, verdict in zip(asked, verdicts, strict=True)])

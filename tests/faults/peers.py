@@ -470,7 +470,7 @@ class Load:
         self._chance = chance
         self._carrier, self._esme, self._desk = carrier, esme, desk
         self._numbers: dict[tuple[str, int], int] = {}
-        self._reference = 0
+        self._references: dict[int, int] = {}
 
     def _next(self, flow: str, lane: int, pieces: int = 1) -> Sent:
         number = self._numbers.get((flow, lane), 0)
@@ -514,11 +514,13 @@ class Load:
             batch = []
             for _ in range(self._chance.randrange(1, 6)):
                 lane, is_ours = self._lane(), self._chance.random() < 0.6
-                self._reference += 1
                 pieces = 3 if is_ours and self._chance.random() < 0.2 else 1
                 text = self._next("B" if is_ours else "D", lane, pieces)
                 destination = NUMBER if is_ours else f"{AGGREGATED}5550000"
-                batch += self._carrier.customer_text(text, self.customer(lane), destination, self._reference)
+                if pieces > 1:  # each handset counts its own
+                    self._references[lane] = self._references.get(lane, 0) + 1
+                reference = self._references.get(lane, 0)
+                batch += self._carrier.customer_text(text, self.customer(lane), destination, reference)
             await self._carrier.ask(batch)
 
     async def _from_desk(self) -> None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -184,6 +185,7 @@ class XmppDesk:
 
         self._handed_over = self._returned = self._late_errors = 0
         self._commands_done = self._replaced = self._connections = 0
+        self._faults: Counter[str] = Counter()
 
     # --- what the hub asks -------------------------------------------------------------------------------------------
 
@@ -245,6 +247,21 @@ class XmppDesk:
             len(self._inbox),
         )
 
+    def faults(self) -> Mapping[str, int]:
+        """What the desk's side did wrong since the start: word → how often.
+
+        The words: ``stream-`` and a stream error's condition, ``no-address``, ``forbidden``, ``malformed-address``,
+        and those of refused commands.
+        """
+        faults = Counter(self._faults)
+        if self._inbox.malformed:
+            faults["malformed-address"] += self._inbox.malformed
+        return faults
+
+    def _fault(self, word: str) -> None:
+        self._faults[word] += 1
+        self._log.info("stanza refused", reason=word)
+
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -289,6 +306,8 @@ class XmppDesk:
             else:
                 await self._session(stream, machine, early)
                 reason = str(machine.error or "closed")
+                if machine.error is not None and not machine.error.remote:
+                    self._faults[f"stream-{machine.error.condition}"] += 1
             if self._close_requested.is_set():
                 return
             if trio.current_time() - began > SETTLED_S + wait_s:
@@ -398,7 +417,7 @@ class XmppDesk:
                     self._presence(stanza)
             except BadJid:
                 # A server writes both addresses of what it hands to a component; one that does not gets no answer.
-                self._log.warning("stanza without addresses", kind=stanza.name)
+                self._fault("no-address")
 
     def _iq(self, stanza: Element) -> None:
         kind = stanza.get("type")
@@ -412,6 +431,7 @@ class XmppDesk:
             return
         sender, recipient = parse_jid(stanza.get("from")), parse_jid(stanza.get("to"))
         if not self._may_speak(sender):
+            self._fault("forbidden")
             self._reply(stanzas.build_error(stanza, "auth", "forbidden"))
             return
         payload = stanza.children[0] if len(stanza.children) == 1 else None
@@ -419,6 +439,7 @@ class XmppDesk:
             self._reply(discovery.answer_iq(stanza, recipient))
             return
         if sender.domain not in self._domains:  # the server may ping; it may not command
+            self._fault("forbidden")
             self._reply(stanzas.build_error(stanza, "auth", "forbidden"))
             return
         try:
@@ -426,6 +447,7 @@ class XmppDesk:
             queue, _ = self._command_queues[hash(subject_key(command)) % COMMANDS_AT_ONCE]
             queue.send_nowait((stanza, command, sender))
         except CommandError as error:
+            self._fault(error.specific)
             self._reply(stanzas.build_error(stanza, error.kind, error.condition, error.specific))
         except trio.WouldBlock:
             self._reply(stanzas.build_refusal(stanza, TryLater()))
@@ -449,6 +471,7 @@ class XmppDesk:
             return
         sender = parse_jid(stanza.get("from"))
         if sender.domain not in self._domains:
+            self._fault("forbidden")
             self._reply(stanzas.build_error(stanza, "auth", "forbidden", Reason.NOT_ALLOWED.value))
             return
         if kind in ("groupchat", "headline"):
@@ -609,6 +632,7 @@ class XmppDesk:
             try:
                 content, view = await perform(self._services, self.settings.call_centre, command, sender.bare)
             except CommandError as error:
+                self._fault(error.specific)
                 self._reply(stanzas.build_error(stanza, error.kind, error.condition, error.specific))
             except Exception as error:  # one command's failure is not the desk's: its sender is told, the log says what
                 self._log.error("command failed", command=type(command).__name__, error=type(error).__name__)

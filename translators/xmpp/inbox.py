@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import structlog
 import trio
 
 from hub.endpoint import Road
@@ -32,6 +33,8 @@ BATCH = 500  # given to intake at once: where the store's group commit stops gai
 PUT_OFF_S = 1.0  # news that intake put off is told again after this
 RECEIPTS_REMEMBERED = 65_536
 
+log = structlog.get_logger("xmpp")
+
 
 class Inbox:
     """See the module's head.
@@ -46,6 +49,7 @@ class Inbox:
 
     Attributes:
         taken_in, refused: answers that the hub accepted; answers refused or put off.
+        malformed: of the refused, those to what is no address.
         busy: True while intake has a batch.
     """
 
@@ -59,7 +63,7 @@ class Inbox:
         clock_us: Callable[[], int],
         progressed: Callable[[], None],
     ) -> None:
-        self.taken_in = self.refused = 0
+        self.taken_in = self.refused = self.malformed = 0
         self.busy = False
         self._endpoint = endpoint
         self._road = road
@@ -137,6 +141,9 @@ class Inbox:
             del self._waiting[: len(batch)]
         finally:
             self.busy = False
+        if malformed:
+            self.malformed += len(malformed)
+            log.info("answers to what is no address", endpoint=self._endpoint, number=len(malformed))
         for stanza in malformed:
             self.refused += 1
             self._reply(stanzas.build_refusal(stanza, Rejected(Reason.BAD_DESTINATION)))
