@@ -6,8 +6,8 @@ slixmpp, the stores are SQLite and PostgreSQL. The hub is ``smshub run`` on a fi
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,15 +15,9 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.fixtures_prosody import Prosody
-from tests.integration.end_to_end.peers import Told
-from tests.integration.end_to_end.sites import (
-    CUSTOMER,
-    DOMAIN,
-    NUMBER,
-    OTHER_DOMAIN,
-    OTHER_NUMBER,
-    Site,
-)
+from tests.fixtures_sites import Open
+from tests.integration.end_to_end.peers import THREAD, Account, Carrier, Told, until
+from tests.integration.end_to_end.sites import CUSTOMER, DOMAIN, NUMBER, OTHER_DOMAIN, OTHER_NUMBER
 
 FINAL, DELIVERY_ACKNOWLEDGEMENT, RECEIPT = 1, 0x08, 0x04
 STORES = ["sqlite", "postgresql"]
@@ -32,30 +26,6 @@ LONG = (
     "thirty seconds, then switch it on again and wait until the light is steady, which may take up to four minutes. "
     "If it is red even then, text us the word LINE and we will test your line from here at once, at no cost to you. "
 )
-
-Open = Callable[..., Site]
-
-
-@pytest.fixture
-def open_site(
-    tmp_path: Path,
-    prosody: Prosody,
-    unused_tcp_port_factory: Callable[[], int],
-    request: pytest.FixtureRequest,
-) -> Iterator[Open]:
-    """Makes sites; the hub is started by the test."""
-    sites: list[Site] = []
-
-    def make(store: str = "sqlite", server: Prosody | None = None, **more: str) -> Site:
-        url = request.getfixturevalue("postgres_url") if store == "postgresql" else ""
-        folder = tmp_path / f"hub{len(sites)}"
-        folder.mkdir()
-        sites.append(site := Site(folder, server or prosody, url, unused_tcp_port_factory, **more))
-        return site
-
-    yield make
-    for site in sites:
-        site.close()
 
 
 def whole(parts: list[Told]) -> str:
@@ -304,3 +274,183 @@ def test_a_stop_in_the_middle(open_site: Open) -> None:
     assert last["status"] == 0
     assert carrier.expect("submit")["text"] == "last"
     assert site.hub.json("queue", "list") == []
+
+
+def test_a_director_who_is_away(open_site: Open) -> None:
+    """H12: texts wait in their lane, in order, and come when the director does; with a note of when they were sent."""
+    site = open_site()
+    carrier = site.carrier
+    site.start()
+    for text in ("first", "second"):
+        assert carrier.text(CUSTOMER, NUMBER, text, receipt=True)["status"] == 0
+    waiting = until(
+        "a queue of two", lambda: [m for m in site.hub.json("queue", "list") if m["endpoint"] == "desk:acme"]
+    )
+    assert len(waiting) == 2
+    director = site.person("director")
+    heard = director.expect_many(2, "message")
+    assert [each["body"] for each in heard] == ["first", "second"]
+    assert heard[0]["token"] == heard[1]["token"]
+    carrier.expect_many(2, "submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+
+    director.stop()  # and Prosody tells the hub
+    carrier.text(CUSTOMER, NUMBER, "third")
+    again = site.person("director")
+    assert again.text()["body"] == "third"
+    until("an empty queue", lambda: site.hub.json("queue", "list") == [])
+    assert not again.heard("message")
+
+
+def test_an_xmpp_server_that_goes_and_comes(open_site: Open, mortal_prosody: Prosody) -> None:
+    """Nothing is lost, nothing comes twice, and the token of before still names the thread."""
+    site = open_site(server=mortal_prosody)
+    carrier, director = site.carrier, site.person("director")
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "before")
+    token = director.text("before")["token"]
+    mortal_prosody.stop()
+    for number in range(5):
+        assert carrier.text(CUSTOMER, NUMBER, f"meanwhile {number}", receipt=True)["status"] == 0
+    mortal_prosody.start()
+    director = site.person("director")
+    heard = director.expect_many(5, "message")
+    assert [each["body"] for each in heard] == [f"meanwhile {number}" for number in range(5)]
+    assert {each["token"] for each in heard} == {token}
+    own = director.say(heard[0]["sender"], "we are back", token=token)
+    carrier.report(carrier.expect("submit", text="we are back"))
+    director.expect("receipt", id=own)
+    carrier.expect_many(5, "submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    assert not director.heard("message")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_what_makes_a_thread_new(open_site: Open, store: str) -> None:
+    """H18, H20, H24, H25, H27: key phrase, product, idleness, release; history and calls."""
+    site = open_site(store, acme="idle_s = 3")
+    carrier, director, alice = site.carrier, site.person("director"), site.person("alice")
+    site.start()
+    tokens: list[str] = []
+
+    def text(body: str, news: str) -> Told:
+        carrier.text(CUSTOMER, NUMBER, body)
+        told = director.text(body)
+        assert told["news"] == news, told
+        assert (told["token"] in tokens) == (news == "continued")
+        tokens.append(told["token"])
+        return told
+
+    text("Hello", "new")
+    text("My router is red", "continued")  # the first product of a thread is the thread's
+    text("still the ROUTER", "continued")
+    told = text("and my phone is dead", "new")
+    closed = director.command(DOMAIN, "designate", token=tokens[0])
+    assert closed["names"] == ["gone", "expired-token"]
+    told = text("New  Problem: no light", "new")
+    assert thread_of(director.command(DOMAIN, "release", token=told["token"])).get("state") == "closed"
+    told = text("me again", "new")
+
+    csr = f"<csr label='Alice'>{alice.jid}</csr>"
+    director.command(DOMAIN, "designate", csr, token=told["token"], place="Dallas")
+    named = director.command(DOMAIN, "designate", "<csr>bob@localhost</csr>", token=told["token"])
+    assert named["names"] == ["conflict", "already-designated"]
+    alice.say(told["sender"], "at your service", token=told["token"])
+    carrier.report(carrier.expect("submit", text="at your service"))
+    addresses = {"customer": CUSTOMER, "number": NUMBER}
+    marks = {"direction": "in", "started": "2026-02-03T04:05:09Z", "duration": "61", "outcome": "solved"}
+    called = thread_of(director.command(DOMAIN, "call", **addresses, **marks))
+    assert called.get("token") == told["token"], "a call finds the open thread"
+
+    past = thread_of(alice.command(DOMAIN, "history", kind="get", **addresses))
+    spoken = [(each.get("direction"), each.text) for each in past if each.tag == f"{{{THREAD}}}text"]
+    assert ("out", "at your service") in spoken
+    assert [body for direction, body in reversed(spoken) if direction == "in"] == [
+        "Hello",
+        "My router is red",
+        "still the ROUTER",
+        "and my phone is dead",
+        "New  Problem: no light",
+        "me again",
+    ]
+    events = [each for each in past if each.tag == f"{{{THREAD}}}event"]
+    (designated,) = [each for each in events if each.get("kind") == "designated"]
+    assert (designated.get("csr"), designated.get("place")) == (alice.jid, "Dallas")
+    (call,) = [each for each in events if each.get("kind") == "call"]
+    assert (call.get("direction"), call.get("duration"), call.get("detail")) == ("in", "61", "solved")
+    (page,) = [alice.command(DOMAIN, "history", kind="get", max="2", **addresses)]
+    assert len(thread_of(page)) == 2
+
+    time.sleep(3.2)  # the hub's clock is a real one: so much silence ends the thread
+    text("a day later", "new")
+
+
+def test_a_transfer_and_a_csr_who_left(open_site: Open) -> None:
+    """H26, H28: the new CSR has the next text; one who is not there leaves it to the director."""
+    site = open_site()
+    carrier = site.carrier
+    director, alice, bob = site.person("director"), site.person("alice"), site.person("bob")
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "one")
+    token = director.text("one")["token"]
+    director.command(DOMAIN, "designate", f"<csr>{alice.jid}</csr>", token=token)
+    alice.command(DOMAIN, "transfer", f"<csr>{bob.jid}</csr>", token=token, channel="sms")
+    carrier.text(CUSTOMER, NUMBER, "two")
+    bob.text("two")
+    bob.stop()
+    carrier.text(CUSTOMER, NUMBER, "three")
+    assert director.text("three")["token"] == token
+    assert not alice.heard("message")
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+def certify(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """An authority and a certificate of this name. Returns: authority, certificate, key."""
+    authority, authority_key = folder / "ca.pem", folder / "ca.key"
+    certificate, key, request = folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.csr"
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
+    if not authority.exists():
+        constraints = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+        openssl("req", "-x509", *curve, "-keyout", str(authority_key), "-out", str(authority), "-days", "2",
+                "-subj", "/CN=Test authority", *constraints)  # fmt: skip
+    openssl("req", *curve, "-keyout", str(key), "-out", str(request), "-subj", f"/CN={name}",
+            "-addext", f"subjectAltName=DNS:{name}")  # fmt: skip
+    openssl("x509", "-req", "-in", str(request), "-CA", str(authority), "-CAkey", str(authority_key),
+            "-CAcreateserial", "-copy_extensions", "copy", "-days", "2", "-out", str(certificate))  # fmt: skip
+    return authority, certificate, key
+
+
+def test_tls_on_both_sides(open_site: Open, tmp_path: Path) -> None:
+    """An aggregator binds over TLS and its text goes to the carrier over TLS; each checks the other's certificate."""
+    authority, certificate, key = certify(tmp_path, "hub.example")
+    _, carrier_certificate, carrier_key = certify(tmp_path, "carrier.example")
+    site = open_site(
+        smpps=f'tls_port = SMPPS_PORT\ntls_cert_file = "{certificate}"\ntls_key_file = "{key}"',
+        link=f'tls = "verify"\ntls_ca_file = "{authority}"\ntls_server_name = "carrier.example"',
+        carrier=Carrier(str(carrier_key), str(carrier_certificate)),
+    )
+    site.start()
+    refused = site.bring(Account(site.smpps_port, "agg1", "agg1pass", str(authority), "someone.else.example"))
+    told = refused.expect("refused")
+    assert "someone.else.example" in told["why"]
+    account = site.bring(Account(site.smpps_port, "agg1", "agg1pass", str(authority), "hub.example"))
+    account.expect("bound")
+    (taken,) = account.text("+16175550777", CUSTOMER, "nobody else reads this", receipt=True)
+    assert taken["status"] == 0
+    site.carrier.report(site.carrier.expect("submit", text="nobody else reads this"))
+    assert account.expect("receipt")["receipted"] == taken["id"]
+
+
+def test_a_carrier_with_a_wrong_name_gets_no_password(open_site: Open, tmp_path: Path) -> None:
+    authority, certificate, key = certify(tmp_path, "someone.else.example")
+    site = open_site(
+        link=f'tls = "verify"\ntls_ca_file = "{authority}"\ntls_server_name = "carrier.example"',
+        carrier=Carrier(str(key), str(certificate)),
+    )
+    site.hub.start()
+    assert "carrier.example" in site.hub.wait_logged("smpp connect failed")["cause"]
+    assert not site.carrier.heard("bound")

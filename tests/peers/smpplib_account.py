@@ -150,7 +150,7 @@ def main():
         tell("refused", status=error.args[1])
         return
     except (smpplib.exceptions.ConnectionError, OSError) as error:
-        tell("refused", status=-1, why=str(error))
+        tell("refused", status=-1, why=str(error.__context__ or error))
         return
     try:
         account.live()

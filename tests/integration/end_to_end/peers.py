@@ -103,7 +103,9 @@ class Peer:
             return [told for told in self._told if _says(told, event, facts)]
 
     def stop(self) -> None:
-        """End it."""
+        """End it. It may have ended already."""
+        if self._process.stdout.closed:
+            return
         with contextlib.suppress(OSError, ValueError):
             self.tell(do="quit")
         with contextlib.suppress(OSError, ValueError):
@@ -122,16 +124,20 @@ def _says(told: Told, event: str, facts: dict[str, Any]) -> bool:
 
 
 class Carrier(Peer):
-    """node-smpp as a carrier's SMSC (tests/peers/node/smpp_carrier.js)."""
+    """node-smpp as a carrier's SMSC (tests/peers/node/smpp_carrier.js).
+
+    Args:
+        tls: files of a key and its certificate, when it shall speak TLS.
+    """
 
     PASSWORD = "carrier"
 
-    def __init__(self) -> None:
+    def __init__(self, *tls: str) -> None:
         node = shutil.which("node")
         if node is None or not (NODE_MODULES / "smpp").exists():
             pytest.fail("node, or var/node/node_modules/smpp, is missing: ops/setup/setup peers", pytrace=False)
         script = str(PEERS / "node" / "smpp_carrier.js")
-        super().__init__("node-smpp", [node, script, self.PASSWORD], {"NODE_PATH": str(NODE_MODULES)})
+        super().__init__("node-smpp", [node, script, self.PASSWORD, *tls], {"NODE_PATH": str(NODE_MODULES)})
         self.port = int(self.expect("port")["port"])
         self._keys = 0
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.fixtures_prosody import COMPONENTS, SECRET, Prosody
-from tests.integration.end_to_end.peers import PATIENCE_S, Account, Carrier, Person, until
+from tests.integration.end_to_end.peers import PATIENCE_S, Account, Carrier, Peer, Person, until
+
+P = TypeVar("P", bound=Peer)
 
 SMSHUB = Path(sys.executable).with_name("smshub")
 
@@ -202,10 +204,18 @@ class Site:
         smpp_port, smpps_port: where accounts bind.
     """
 
-    def __init__(self, folder: Path, server: Prosody, store: str, port: Callable[[], int], **more: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Prosody,
+        store: str,
+        port: Callable[[], int],
+        carrier: Carrier | None = None,
+        **more: str,
+    ) -> None:
         self.server = server
-        self.carrier = Carrier()
-        self._peers: list[Any] = [self.carrier]
+        self._peers: list[Peer] = []
+        self.carrier = self.bring(carrier or Carrier())
         self.smpp_port, self.smpps_port = port(), port()
         told = {"smpps": "", "limits": "", "link": "", "acme": "", **more}
         text = CONFIG.format(
@@ -228,15 +238,20 @@ class Site:
         self.hub.start()
         self.carrier.expect("bound", mode="bind_transceiver", system_id="smshub")
 
+    def bring(self, peer: P) -> P:
+        """Take a peer into the site: it is stopped at the end."""
+        self._peers.append(peer)
+        return peer
+
     def person(self, name: str, domain: str = DOMAIN) -> Person:
         """Log somebody in, and let the desk know (XMPP documentation §5)."""
-        self._peers.append(person := Person(self.server, name))
+        person = self.bring(Person(self.server, name))
         person.tell(do="presence", to=domain)
         return person
 
     def account(self, system_id: str = "agg1", password: str = "") -> Account:
         """Bind an aggregator."""
-        self._peers.append(account := Account(self.smpp_port, system_id, password or PASSWORDS[system_id]))
+        account = self.bring(Account(self.smpp_port, system_id, password or PASSWORDS[system_id]))
         account.expect("bound")
         return account
 

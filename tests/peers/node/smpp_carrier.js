@@ -1,6 +1,6 @@
 // A foreign carrier: node-smpp as an SMSC, told in lines of JSON on standard input, telling so on standard output.
 //
-//   smpp_carrier.js PASSWORD
+//   smpp_carrier.js PASSWORD [KEY_FILE CERTIFICATE_FILE]
 //
 // Orders: {"do": "text", "key", "from", "to", "text", "coding", "udh": [reference, total, number], "receipt": true}
 //         {"do": "receipt", "id", "from", "to", "state", "shape": "both" | "text" | "tlv", "err"}
@@ -11,10 +11,12 @@
 //
 // It knows nothing of the hub: it must see only what any SMSC sees.
 'use strict';
+const fs = require('fs');
 const readline = require('readline');
 const smpp = require('smpp');
 
-const password = process.argv[2];
+const [password, keyFile, certificateFile] = process.argv.slice(2);
+const tls = keyFile ? { key: fs.readFileSync(keyFile), cert: fs.readFileSync(certificateFile) } : {};
 const tell = (event, facts) => process.stdout.write(JSON.stringify({ event, ...facts }) + '\n');
 const milliseconds = () => Number(process.hrtime.bigint() / 1000n) / 1000;
 const STATES = { DELIVRD: 2, EXPIRED: 3, DELETED: 4, UNDELIV: 5, ACCEPTD: 6, UNKNOWN: 7, REJECTD: 8 };
@@ -32,7 +34,7 @@ function answer(pdu, id) {
   tell('taken', { id, status });
 }
 
-const server = smpp.createServer((opened) => {
+const server = smpp.createServer(tls, (opened) => {
   opened.on('error', (error) => tell('trouble', { why: String(error) }));
   opened.on('close', () => tell('closed', {}));
   const accept = (pdu) => {

@@ -1,0 +1,33 @@
+"""Hubs as processes, each between foreign peers of its own: see ``tests/integration/end_to_end``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures_prosody import Prosody
+from tests.integration.end_to_end.sites import Site
+
+Open = Callable[..., Site]
+
+
+@pytest.fixture
+def open_site(
+    tmp_path: Path, prosody: Prosody, unused_tcp_port_factory: Callable[[], int], request: pytest.FixtureRequest
+) -> Iterator[Open]:
+    """Makes sites, whose hubs the test starts; all stops at its end, and a hub that does not stop well fails it."""
+    sites: list[Site] = []
+
+    def make(store: str = "sqlite", server: Prosody | None = None, **more: Any) -> Site:
+        url = request.getfixturevalue("postgres_url") if store == "postgresql" else ""
+        folder = tmp_path / f"hub{len(sites)}"
+        folder.mkdir()
+        sites.append(site := Site(folder, server or prosody, url, unused_tcp_port_factory, **more))
+        return site
+
+    yield make
+    for site in sites:
+        site.close()
