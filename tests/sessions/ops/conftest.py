@@ -12,7 +12,7 @@ from ops.simulators.smsc import SimulatedSmsc
 from smpp.connection import Connection
 from smpp.events import DEFAULT_SETTINGS, Settings
 from smpp.pdu import PDU, BindReceiver, BindTransceiver, BindTransmitter, DeliverSm, DeliverSmResp, SubmitSm
-from smpp.session import Session
+from smpp.session import Session, SessionEnded
 from smpp.states import Role, State
 from smpp.testing import ScriptedESME
 
@@ -74,9 +74,13 @@ def submit_sm(text: bytes = b"hello", **fields: object) -> SubmitSm:
 
 
 async def answer_all(session: Session, seen: list[PDU] | None = None, statuses: list[int] | None = None) -> None:
-    """Answer whatever the SMSC delivers until cancelled, with these statuses first."""
+    """Answer whatever the SMSC delivers until the session ends, with these statuses first."""
     while True:
-        for pdu in await session.receive_requests():
+        try:
+            requests = await session.receive_requests()
+        except SessionEnded:
+            return
+        for pdu in requests:
             if seen is not None:
                 seen.append(pdu)
             if isinstance(pdu, DeliverSm):

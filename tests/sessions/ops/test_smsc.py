@@ -189,6 +189,20 @@ async def test_without_resending_it_is_told_as_unanswered(autojump_clock: MockCl
         assert unanswered.value.parts == 2
 
 
+async def test_what_never_left_goes_again_in_any_case(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    async with smsc_with(Behaviour(resend=False)) as smsc:
+        async with bound_to(smsc):
+            sent = smsc.text_nowait(HANDSET, DESK, LONG)
+            smsc.disconnect()  # before anything was written
+            await trio.sleep(1)
+            assert not sent.is_answered
+        async with bound_to(smsc) as esme:
+            nursery.start_soon(answer_all, esme)
+            assert await sent.answered() == 0
+            assert smsc.statistics().deliveries["lost"] == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_temporary_refusal_is_tried_again_later(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     async with smsc_with(Behaviour(retries=2, retry_after_s=10.0)) as smsc, bound_to(smsc) as esme:
         began = trio.current_time()
@@ -288,6 +302,14 @@ async def test_the_nth_request_cuts_the_session_with_the_others_answered(autojum
         assert [shown.text for shown in smsc.handset(HANDSET).received] == ["text 0", "text 1", "text 2"]
         async with bound_to(smsc) as esme:  # a new session counts anew
             assert await statuses_of(esme, 2) == [0, 0]
+
+
+async def test_a_change_of_behaviour_begins_to_count_anew(autojump_clock: MockClock) -> None:
+    async with smsc_with(Behaviour(disconnect_after=50)) as smsc, bound_to(smsc) as esme:
+        assert await statuses_of(esme, 5) == [0] * 5
+        smsc.behaviour = Behaviour(disconnect_after=3)
+        assert await statuses_of(esme, 2) == [0, 0]
+        assert await statuses_of(esme, 1) == [None]
 
 
 async def test_one_seed_makes_one_run_and_another_seed_another(autojump_clock: MockClock) -> None:
