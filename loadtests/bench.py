@@ -33,6 +33,7 @@ SOURCE_WINDOW = 1000  # of the carrier's one bind
 RECEIPT_WINDOW = 400  # receipts of the carrier's under way; the hub's inbox for a link takes more
 WARM_UP = 4000
 MILLION = 1_000_000
+MEASUREMENTS = ("echo", "account", "half", "receipts", "desk", "million")
 GOALS = {
     "account_to_link_msgs_per_s": (">=", 8000.0),
     "link_to_xmpp_msgs_per_s": (">=", 4000.0),
@@ -116,10 +117,15 @@ class Bench:
             desk.ask("bound")
             bind(esme, place.smpp_port)
             profiler = Profiler(hub.child.pid) if self.options.profile else None
-            self._account_to_link(hub, esme, carrier, profiler)
-            self._half_load(hub, esme, carrier)
-            self._with_receipts(hub, esme, carrier)
-            self._link_to_desk(hub, carrier, desk, profiler)
+            wanted = self.options.only
+            if {"account", "half"} & wanted:  # half of what is known only then
+                self._account_to_link(hub, esme, carrier, profiler)
+            if "half" in wanted:
+                self._half_load(hub, esme, carrier, profiler)
+            if "receipts" in wanted:
+                self._with_receipts(hub, esme, carrier, profiler)
+            if "desk" in wanted:
+                self._link_to_desk(hub, carrier, desk, profiler)
             self.figures["rss_mb_after_conversations"] = hub.memory_mb()
             warned = hub.log.read_text().count('"level": "warning"')
             self.figures["warnings_logged"] = warned
@@ -153,7 +159,7 @@ class Bench:
         if profiler is not None:
             profiler.record("account-to-link", lambda: measure(count * 3))
 
-    def _half_load(self, hub: HubProcess, esme: Tool, carrier: Tool) -> None:
+    def _half_load(self, hub: HubProcess, esme: Tool, carrier: Tool, profiler: Profiler | None) -> None:
         for name, rate in (
             ("half_load", self.figures["account_to_link_msgs_per_s"] / 2),
             ("4000_per_s", 4000.0),
@@ -177,12 +183,14 @@ class Bench:
             medians = self.several(f"account -> link, {name}", measure)
             for key in ("rate", "ack_p50_ms", "ack_p99_ms"):
                 self.figures[f"{key}_{name}"] = medians[key]
+            if profiler is not None:
+                profiler.record(name, measure)
 
-    def _with_receipts(self, hub: HubProcess, esme: Tool, carrier: Tool) -> None:
+    def _with_receipts(self, hub: HubProcess, esme: Tool, carrier: Tool, profiler: Profiler | None) -> None:
         count = self.options.count // 2
         carrier.ask("receipts", on=True, window=RECEIPT_WINDOW)
 
-        def measure() -> dict[str, float]:
+        def measure(count: int = count) -> dict[str, float]:
             esme.ask("reset")
             cpu = hub.cpu_s()
             run = esme.ask("load", 120, count=count, window=WINDOW, customer=self.customers(count), receipts=True)
@@ -196,6 +204,8 @@ class Bench:
             }
 
         medians = self.several("account -> link, receipts back", measure)
+        if profiler is not None:
+            profiler.record("receipts", measure)
         carrier.ask("receipts", on=False)
         self.figures["account_to_link_with_receipts_msgs_per_s"] = medians["msgs_per_s"]
         self.figures["cpu_s_per_1000_msgs_with_receipts"] = medians["cpu_s_per_1000"]
@@ -324,7 +334,7 @@ def show(figures: dict[str, float]) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small and once, for a look while developing")
-    parser.add_argument("--only", choices=("echo", "conversations", "million"), action="append", help="only these")
+    parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="only these")
     parser.add_argument("--count", type=int, default=100_000, help="messages of one measurement")
     parser.add_argument("--runs", type=int, default=3, help="repetitions, whose median counts")
     parser.add_argument("--half-s", type=float, default=8.0, help="seconds of one measurement at half load")
@@ -333,6 +343,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--profile", action="store_true", help="sample the hub with py-spy, which must be installed")
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "bench.json", help="where the figures go")
     options = parser.parse_args()
+    options.only = set(options.only or MEASUREMENTS)
     if options.quick:
         options.count, options.runs, options.half_s = min(options.count, 20_000), 1, 2.0
         options.queued = min(options.queued, 50_000)
@@ -347,11 +358,12 @@ def main() -> None:
     try:
         bench.figures["fdatasync_64k_ms"] = fdatasync_ms(directory)
         bench.figures["interpreter_score_s"] = interpreter_score()
-        wanted = options.only or ("echo", "conversations", "million")
-        for name in ("echo", "conversations", "million"):
-            if name in wanted and not (name == "million" and not options.queued):
-                print(name, flush=True)
-                getattr(bench, name)()
+        if "echo" in options.only:
+            bench.echo()
+        if options.only & {"account", "half", "receipts", "desk"}:
+            bench.conversations()
+        if "million" in options.only and options.queued:
+            bench.million()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     figures = bench.figures

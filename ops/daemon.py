@@ -12,13 +12,14 @@ then stop dispatch, then close the store. Nothing that was acknowledged depends 
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
@@ -40,6 +41,10 @@ from translators.xmpp import XmppDesk
 
 SAME_SIGNAL_S = 0.5
 MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
+
+COLLECTOR_THRESHOLDS = (50_000, 20, 20)
+"""Objects between collections of the young, and so on. At the default of 700 a seventh of the hub's CPU under load was
+collection, and full ones stopped everything for up to 60 ms: docs/discussion/performance.md."""
 
 log = structlog.get_logger("ops.daemon")
 
@@ -234,6 +239,24 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
                 daemon.stop()
 
 
+@contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Let the garbage collector look at less, and less often.
+
+    What is there once the daemon is up stays until its end: no collection need walk through it. What travels the road
+    is freed by counting references; the collector is there for the cycles of tasks and exceptions that ended.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = None) -> None:
     """Run until SIGTERM or SIGINT; a second one ends it at once.
 
@@ -261,6 +284,7 @@ async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = 
             log.info("ready", **{f"{name}_port": port for name, port in daemon.ports.items()})
             if on_ready is not None:
                 on_ready(daemon)
-            await daemon.wait_stopping()
-            await daemon.wait_stopped()
+            with _calm_collector():
+                await daemon.wait_stopping()
+                await daemon.wait_stopped()
             nursery.cancel_scope.cancel()
