@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import trio
 
+from ops import logs
 from ops.simulators import smsc_words
 from ops.simulators.desk import simulate_desk
 from ops.simulators.smsc_behaviour import Behaviour
@@ -19,6 +20,7 @@ from ops.simulators.smsc_terminal import simulate_smsc
 @click.group()
 def simulate() -> None:
     """A simulated carrier or desk, at the terminal or by script."""
+    logs.configure("warning", "console")
 
 
 @simulate.command("desk")

@@ -51,6 +51,8 @@ _NATIONAL: Final = int(Ton.NATIONAL)
 _ALPHANUMERIC: Final = int(Ton.ALPHANUMERIC)
 _ISDN: Final = int(Npi.ISDN)
 _UDHI: Final = int(EsmClass.UDHI)
+# A carrier that wants to hear what became of a handset's text asks the SME, not the SMSC (SMPP 3.4 §5.2.17).
+_SME_ACKNOWLEDGEMENT: Final = int(RegisteredDelivery.SME_DELIVERY_ACKNOWLEDGEMENT)
 _PAYLOAD_TAG: Final = int(tlv.Tag.MESSAGE_PAYLOAD)
 LEAST_UCS2: Final = 8  # octets: "@a@b" is a text of GSM, four such pairs in a row are none
 MAX_RECEIPT_ID: Final = 64  # SMPP 3.4 §5.2.23: message_id, without its NUL
@@ -180,6 +182,8 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
     if is_receipt(esm_class):
         return _read_receipt(pdu, dialect, source, destination, now_us)
     wanted = _WANTED[pdu.registered_delivery & REGISTERED_RECEIPT_MASK]
+    if pdu.registered_delivery & _SME_ACKNOWLEDGEMENT and wanted is ReceiptWanted.NONE:
+        wanted = ReceiptWanted.FINAL
     validity_us = not_before_us = 0
     octets = b"" if isinstance(pdu, DataSm) else pdu.short_message
     if not isinstance(pdu, DataSm) and (pdu.validity_period or pdu.schedule_delivery_time):
