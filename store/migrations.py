@@ -33,15 +33,24 @@ def _config(script_location: str | Path) -> Config:
     return config
 
 
-def _connect(url: str) -> sqlalchemy.Connection:
+def _connect(url: str, *, read_only: bool = False) -> sqlalchemy.Connection:
     backend = backend_for(url)
     try:
-        return backend.connect(read_only=False)
+        return backend.connect(read_only=read_only)
     except Exception as error:
         mapped = backend.error(error)
         if mapped is None:
             raise
         raise (mapped if isinstance(mapped, StoreUnavailable) else StoreUnavailable(str(mapped))) from None
+
+
+def _is_unmade(url: str) -> bool:
+    """Whether this is a file of SQLite's that is not there yet, in a folder that is: connecting would make it."""
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return False
+    path = Path(str(parsed.database))
+    return path.parent.is_dir() and not path.exists()
 
 
 def migrate(url: str, script_location: str | Path, revision: str = "head") -> None:
@@ -68,9 +77,13 @@ def migrate(url: str, script_location: str | Path, revision: str = "head") -> No
 def current_revision(url: str) -> str | None:
     """The revision that the database has, None for an empty one.
 
+    Nothing is made or locked: a file that is not there is an empty database.
+
     Raises: StoreUnavailable.
     """
-    with _connect(url) as connection:
+    if _is_unmade(url):
+        return None
+    with _connect(url, read_only=True) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
