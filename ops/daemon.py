@@ -175,8 +175,8 @@ class Daemon:
     async def _follow_catalog(self) -> None:
         """Load a new snapshot when the catalog has changed.
 
-        Numbers, blocks, call centres and routes take effect at once; links, accounts and desks when the daemon starts
-        again, which the log says.
+        Numbers, blocks, call centres and routes take effect at once, and so does who may bind as an account that is
+        served; all else of links, accounts and desks when the daemon starts again, which the log says.
         """
         while True:
             await trio.sleep(self.config.limits.reload_s)
@@ -190,6 +190,9 @@ class Daemon:
                 continue
             stale = _changed_endpoints(self.hub.directory, fresh)
             self.hub.directory = fresh
+            for system_id, endpoint in self.accounts.items():
+                account = fresh.accounts.get(system_id)
+                endpoint.readmit(wiring.account_settings(account) if account is not None else None)
             log.info("catalog loaded", revision=fresh.revision, needs_restart=stale)
 
 

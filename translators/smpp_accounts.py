@@ -107,6 +107,23 @@ class SmppAccount(SmppEndpoint):
             options=Options(inbox=s.inbox),
         )
 
+    def readmit(self, settings: AccountSettings | None) -> None:
+        """Measure the next binds by other settings: password, networks, how and how often. What is bound stays bound.
+
+        Args:
+            settings: the account as it is provisioned now; None when it is not any more: nobody may bind.
+        """
+        if settings is None:
+            self.settings = msgspec.structs.replace(self.settings, password_hash="")
+            return
+        self.settings = msgspec.structs.replace(
+            self.settings,
+            password_hash=settings.password_hash,
+            networks=settings.networks,
+            max_binds=settings.max_binds,
+            bind_states=settings.bind_states,
+        )
+
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         if self._restricted and arrival.receipt is None and not self._may_send_from(arrival.source):
             raise BadMessage(CommandStatus.ESME_RINVSRCADR)
