@@ -2,7 +2,7 @@
 
     smpplib_account.py PORT SYSTEM_ID PASSWORD [CA_FILE SERVER_NAME]
 
-Orders:  {"do": "text", "key", "from", "to", "text", "receipt": true}    {"do": "unbind"}
+Orders:  {"do": "text", "key", "from", "to", "text", "receipt": true}    {"do": "unbind"}, {"do": "quit"}
 Events:  bound, refused (at bind); taken (one for each part), error; text, receipt; unbound (by order or by the hub),
          lost.
 
@@ -132,7 +132,7 @@ class Account:
                 *lines, orders = (orders + read).split(b"\n")
                 for line in lines:
                     order = json.loads(line)
-                    if order["do"] == "unbind":
+                    if order["do"] in ("unbind", "quit"):
                         self.client.unbind()
                         tell("unbound")
                         return
