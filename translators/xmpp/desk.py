@@ -303,11 +303,12 @@ class XmppDesk:
                 stream, machine, early = await self._open()
             except (OSError, trio.TooSlowError, trio.BrokenResourceError, StreamError) as error:
                 reason = str(error) or type(error).__name__
+                if isinstance(error, StreamError):
+                    self._count_stream_error(error)
             else:
                 await self._session(stream, machine, early)
                 reason = str(machine.error or "closed")
-                if machine.error is not None and not machine.error.remote:
-                    self._faults[f"stream-{machine.error.condition}"] += 1
+                self._count_stream_error(machine.error)
             if self._close_requested.is_set():
                 return
             if trio.current_time() - began > SETTLED_S + wait_s:
@@ -318,6 +319,10 @@ class XmppDesk:
             self._log.warning("desk is not connected", reason=reason, again_in_s=round(pause_s, 1))
             with trio.move_on_after(pause_s):
                 await self._close_requested.wait()
+
+    def _count_stream_error(self, error: StreamError | None) -> None:
+        if error is not None and not error.remote:
+            self._faults[f"stream-{error.condition}"] += 1
 
     async def _connect_tcp(self) -> trio.abc.Stream:
         settings = self.settings
@@ -350,6 +355,7 @@ class XmppDesk:
                     else:
                         machine.receive_end()
                 if machine.phase is Phase.CLOSED:
+                    await self._say_last(stream, machine)
                     raise machine.error or StreamError("connection-closed", "before the handshake", remote=True)
             except BaseException:
                 await trio.aclose_forcefully(stream)
@@ -380,12 +386,17 @@ class XmppDesk:
             self._texts.clear()
             self._ping_wanted = False
             self._post(self._flights.lost())
-            with trio.move_on_after(FLUSH_S, shield=True):
-                octets = machine.take_octets()
-                if octets:
-                    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                        await stream.send_all(octets)
+            await self._say_last(stream, machine)
             await trio.aclose_forcefully(stream)
+
+    @staticmethod
+    async def _say_last(stream: trio.abc.Stream, machine: ComponentStream) -> None:
+        """Say why we leave, to whoever still listens."""
+        octets = machine.take_octets()
+        with trio.move_on_after(FLUSH_S, shield=True):
+            if octets:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await stream.send_all(octets)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
