@@ -30,12 +30,12 @@ RUN groupadd --system --gid 10001 smshub \
 COPY --from=build /opt/smshub /opt/smshub
 ENV PATH=/opt/smshub/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    SMSHUB_HEALTH_URL=http://127.0.0.1:9090/health
+    SMSHUB_HEALTH_URL=http://127.0.0.1:9464/health
 USER smshub
 WORKDIR /var/lib/smshub
 VOLUME /var/lib/smshub
 # SMPP; metrics and health.
-EXPOSE 2775 9090
+EXPOSE 2775 9464
 # The image has no curl. A daemon that answers anything but 200 is not healthy; urlopen raises then.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(os.environ['SMSHUB_HEALTH_URL'], timeout=2)"]
