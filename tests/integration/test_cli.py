@@ -152,3 +152,13 @@ def test_the_password_of_an_account(site: Site) -> None:
     (taken,) = up.text("+16175550777", CUSTOMER, "and again")
     assert taken["status"] == 0
     assert "no account" in hub.cli("account", "password", "nobody", "--generate", status=2)
+
+    hub.cli("provision", "account", "remove", "agg2")
+
+    def gone() -> bool:
+        peer = site.bring(Account(site.smpp_port, "agg2", "agg2pass"))
+        told = until("an answer to a bind", lambda: peer.heard("bound") or peer.heard("refused"))
+        peer.stop()
+        return bool(told[0]["event"] == "refused")
+
+    until("the account to be gone", gone, within_s=10)

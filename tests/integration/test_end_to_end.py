@@ -401,6 +401,121 @@ def test_a_transfer_and_a_csr_who_left(open_site: Open) -> None:
     assert not alice.heard("message")
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_characters_that_nobody_should_send(open_site: Open, store: str) -> None:
+    """What XML or a database cannot carry is neither lost nor the end of anything else."""
+    site = open_site(store)
+    carrier, director = site.carrier, site.person("director")
+    site.start()
+    account = site.account()
+    for name, character in (("nul", "\0"), ("half", "\ud83d"), ("none", "\uffff"), ("control", "\x0b")):
+        answer = carrier.text(CUSTOMER, NUMBER, f"{name} {character} <&>", coding=8, receipt=True)
+        assert answer["status"] == 0, name
+        assert director.text()["body"] == f"{name} \ufffd <&>"
+        carrier.expect("submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    for character in ("\0", "\x0b", "\u2028", "\ufffe"):
+        (taken,) = account.text("+16175550777", CUSTOMER, f"é{character}漢", receipt=True)
+        assert taken["status"] == 0
+        carrier.report(carrier.expect("submit", text=f"é{character}漢"))
+        assert account.expect("receipt")["receipted"] == taken["id"]
+    past = director.command(DOMAIN, "history", kind="get", customer=CUSTOMER, number=NUMBER)
+    assert len(thread_of(past)) >= 4
+    director.say(jid_of(), "all is well")
+    assert carrier.expect("submit")["text"] == "all is well"
+
+
+def test_a_carrier_with_bad_days(open_site: Open) -> None:
+    """Throttling, temporary refusals, receipts that overtake answers, a link that falls: in order, and once."""
+    site = open_site()
+    carrier = site.carrier
+    site.start()
+    account = site.account()
+
+    def submit(body: str) -> str:
+        (taken,) = account.text("+16175550777", CUSTOMER, body, receipt=True)
+        return str(taken["id"])
+
+    carrier.tell(do="answer", statuses=[0x58, 0x14, 0x08, 0x64])  # THROTTLED, MSGQFUL, SYSERR, X_T_APPN
+    sent = [submit(f"text {number}") for number in range(3)]
+    tries = carrier.expect_many(7, "submit")
+    assert [each["text"] for each in tries] == ["text 0"] * 5 + ["text 1", "text 2"]
+    for each in tries[4:]:
+        carrier.report(each)
+    assert [each["receipted"] for each in account.expect_many(3, "receipt")] == sent
+
+    carrier.tell(do="hold")
+    early = submit("its receipt comes before its answer")
+    carrier.report(carrier.expect("submit"))
+    assert not account.heard("receipt")
+    carrier.tell(do="resume")
+    assert account.expect("receipt")["receipted"] == early
+
+    carrier.tell(do="hold")
+    own = submit("in doubt")
+    waiting = submit("behind it")
+    first = carrier.expect("submit", text="in doubt")
+    carrier.tell(do="cut")
+    carrier.expect("closed")
+    carrier.tell(do="resume")
+    carrier.expect("bound")
+    again = carrier.expect("submit", text="in doubt")
+    behind = carrier.expect("submit")
+    assert behind["text"] == "behind it"
+    carrier.report(again)
+    carrier.report(behind)
+    assert [each["receipted"] for each in account.expect_many(2, "receipt")] == [own, waiting]
+    carrier.report(first)  # the carrier had it after all
+    submit("last")
+    carrier.report(carrier.expect("submit", text="last"))
+    account.expect("receipt")
+    assert not account.heard("receipt")
+    assert not carrier.heard("submit")
+
+
+def test_an_aggregator_who_is_away(open_site: Open) -> None:
+    """Texts and receipts for an account wait until it binds again; of several binds, each text takes one."""
+    site = open_site()
+    director, carrier = site.person("director"), site.carrier
+    site.start()
+    account = site.account()
+    account.text(CUSTOMER, NUMBER, "hello")
+    heard = director.text("hello")
+    (taken,) = account.text("+16175550777", CUSTOMER, "transit", receipt=True)
+    account.tell(do="unbind")
+    account.expect("unbound")
+    own = director.say(heard["sender"], "are you there?", token=heard["token"])
+    carrier.report(carrier.expect("submit", text="transit"))
+    assert not director.heard("receipt")
+    binds = [site.account(), site.account()]
+
+    def told(event: str) -> Told:
+        until(event, lambda: any(bind.heard(event) for bind in binds))
+        (only,) = [each for bind in binds for each in bind.heard(event)]
+        return only
+
+    assert told("receipt")["receipted"] == taken["id"]
+    assert told("text")["text"] == "are you there?"
+    director.expect("receipt", id=own)
+
+
+def test_a_client_that_knows_nothing_of_threads(open_site: Open) -> None:
+    """Two clients of a director, no token, no number: one answer, one receipt for the customer."""
+    site = open_site()
+    carrier, director, second = site.carrier, site.person("director"), site.person("director", resource="telephone")
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "to both", receipt=True)
+    director.text("to both")
+    second.text("to both")
+    carrier.expect("submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    # The number is not said, and the call centre has no default: it is that of no open thread, and that is told.
+    own = director.say(f"{CUSTOMER}@{DOMAIN}", "from nowhere")
+    assert director.expect("error", id=own)["names"] == ["jid-malformed", "bad-source"]
+    director.say(jid_of(), "by the number alone")
+    assert carrier.expect("submit")["text"] == "by the number alone"
+    own = director.say(f"nobody@{DOMAIN}/{NUMBER}", "to no number")
+    assert director.expect("error", id=own)["names"] == ["jid-malformed", "bad-destination"]
+
+
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 

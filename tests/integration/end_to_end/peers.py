@@ -183,10 +183,10 @@ class Person(Peer):
         jid: its bare JID.
     """
 
-    def __init__(self, server: Prosody, name: str) -> None:
+    def __init__(self, server: Prosody, name: str, resource: str = "slixmpp") -> None:
         server.add_user(name)
         self.jid = f"{name}@{VHOST}"
-        command = [str(PEER_PYTHON), str(PEERS / "slixmpp_csr.py"), f"{self.jid}/slixmpp", DESK_PASSWORD]
+        command = [str(PEER_PYTHON), str(PEERS / "slixmpp_csr.py"), f"{self.jid}/{resource}", DESK_PASSWORD]
         super().__init__(name, [*command, "127.0.0.1", str(server.c2s_port)])
         self.expect("ready")
         self._ids = 0

@@ -243,9 +243,9 @@ class Site:
         self._peers.append(peer)
         return peer
 
-    def person(self, name: str, domain: str = DOMAIN) -> Person:
+    def person(self, name: str, domain: str = DOMAIN, resource: str = "slixmpp") -> Person:
         """Log somebody in, and let the desk know (XMPP documentation §5)."""
-        person = self.bring(Person(self.server, name))
+        person = self.bring(Person(self.server, name, resource))
         person.tell(do="presence", to=domain)
         return person
 
