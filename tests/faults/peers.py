@@ -54,6 +54,7 @@ class SmppPeer:
         told: ids of receipts that were answered with OK, in order.
         answer_delay_s: at most how long answers take; in the order of the requests.
         is_deaf: requests are read and never answered.
+        drops_answers: texts are taken, and the connection is cut instead of the answer.
         status_for: what a text is answered with; OK unless a test wants it otherwise.
         refused: statuses that our requests were answered with, other than OK.
     """
@@ -64,6 +65,7 @@ class SmppPeer:
         self.told: list[str] = []
         self.answer_delay_s = 0.0
         self.is_deaf = False
+        self.drops_answers = False
         self.status_for: Callable[[Taken], int] = lambda _: 0
         self.refused: list[int] = []
         self.stream: trio.abc.Stream | None = None
@@ -93,6 +95,11 @@ class SmppPeer:
             octets.append(_numbered(pdu, self._sequence))
         await self._write(stream, b"".join(octets))
 
+    async def cut(self) -> None:
+        """End the connection without a word."""
+        if self.stream is not None:
+            await trio.aclose_forcefully(self.stream)
+
     async def _write(self, stream: trio.abc.Stream, octets: bytes) -> None:
         lock = self._locks.setdefault(stream, trio.Lock())
         try:
@@ -117,6 +124,8 @@ class SmppPeer:
                 answers: list[bytes] = []
                 for frame in frames:
                     answers += await self._take(stream, decode(frame))
+                if answers and self.drops_answers:
+                    return
                 if answers:
                     if self.answer_delay_s:
                         await trio.sleep(self.chance.uniform(0, self.answer_delay_s))
@@ -398,6 +407,11 @@ class Desk:
                 await stream.send_all(octets)
             except _BROKEN:
                 return
+
+    async def cut(self) -> None:
+        """End the connection without a word."""
+        if self.stream is not None:
+            await trio.aclose_forcefully(self.stream)
 
     def send(self, stanza: str) -> None:
         """Send a stanza as it is written; without a component it is lost."""
