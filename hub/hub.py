@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import trio
 
-from hub import journal, operations
+from hub import feed, journal, operations, routing
 from hub.dispatch import HEADS, Dispatcher, Queued
 from hub.endpoint import Endpoint
 from hub.errors import UnknownEndpoint
@@ -22,12 +22,13 @@ from hub.outcomes import Outcomes
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
 from provisioning import Directory
-from store import Store, StoreError
-from threading_tokens import Contention
+from store import Store, StoreError, Transaction
+from threading_tokens import Contention, registry
 
 SWEEP_S = 1.0  # parts that never came, operators' requests
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 600.0
+THREADS_PAGE = 500  # threads ended in one write: intake waits for it
 EXPIRY_PAGE = 1000  # messages ended in one write
 
 log = structlog.get_logger("hub")
@@ -127,6 +128,7 @@ class Hub:
                 nursery.start_soon(dispatcher.run)
             nursery.start_soon(self._every, SWEEP_S, self._sweep)
             nursery.start_soon(self._every, EXPIRY_S, self._expire)
+            nursery.start_soon(self._every, EXPIRY_S, self._expire_threads)
             nursery.start_soon(self._every, PARKED_S, self._forget_parked)
             task_status.started()
 
@@ -172,6 +174,20 @@ class Hub:
             if len(rows) < EXPIRY_PAGE:
                 return
             after_id = rows[-1][0]
+
+    async def _expire_threads(self) -> None:
+        """End threads whose call centre's times have passed (H20). Those that texts go on in are ended by texts."""
+        directory, now_us = self.directory, self.clock()
+        rules = {name: routing.rules_of(directory, name) for name in directory.call_centres}
+
+        def work(tx: Transaction) -> int:
+            ended = registry.expire(tx, rules, now_us, THREADS_PAGE, self.store.new_id)
+            if ended:
+                tx.write(feed.outbox(now_us, [("thread", t.id, f"closed:{t.close_reason}") for t in ended]))
+            return len(ended)
+
+        while await self.store.transact(work, rows=THREADS_PAGE) == THREADS_PAGE:
+            pass
 
     async def _forget_parked(self) -> None:
         now_us = self.clock()
