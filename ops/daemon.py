@@ -151,20 +151,23 @@ class Daemon:
                 ssl_context=self._server_context() if name == "smpps" else None,
                 observer=self.observer,
             )
-            listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
+            with _named(f"{name} {smpp.host}:{port}"):
+                listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
             self.ports[name] = listeners[0].socket.getsockname()[1]
             log.info("listening", what=name, host=smpp.host, port=self.ports[name])
 
     def _server_context(self) -> ssl.SSLContext:
         """The TLS context of our own port."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.config.smpp.tls_cert_file, self.config.smpp.tls_key_file or None)
+        with _named(self.config.smpp.tls_cert_file):
+            context.load_cert_chain(self.config.smpp.tls_cert_file, self.config.smpp.tls_key_file or None)
         return context
 
     async def _serve_metrics(self, nursery: trio.Nursery) -> None:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
-        port = await nursery.start(http.serve, pages.answer, settings.host, settings.port)
+        with _named(f"metrics {settings.host}:{settings.port}"):
+            port = await nursery.start(http.serve, pages.answer, settings.host, settings.port)
         self.ports["metrics"] = port
         log.info("listening", what="metrics", host=settings.host, port=port)
 
@@ -194,6 +197,15 @@ class Daemon:
                 account = fresh.accounts.get(system_id)
                 endpoint.readmit(wiring.account_settings(account) if account is not None else None)
             log.info("catalog loaded", revision=fresh.revision, needs_restart=stale)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Let an error of the system say what it is about: "Address already in use" helps nobody."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), error.filename or what) from error
 
 
 def _changed_endpoints(old: Directory, new: Directory) -> list[str]:

@@ -249,6 +249,8 @@ class _Bind:
 def _words_of(error: BaseException) -> str:
     """What went wrong with a connection, without octets of the peer's."""
     cause = error.__cause__ or error
+    while isinstance(cause, BaseExceptionGroup):  # trio's, of the attempts at each address
+        cause = cause.exceptions[0]
     return f"{type(cause).__name__}: {getattr(cause, 'strerror', None) or getattr(cause, 'reason', None) or ''}".strip(
         ": "
     )

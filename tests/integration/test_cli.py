@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,30 @@ def test_check(open_site: Open) -> None:
     hub.config.write_text(text)
     store, program = hub.cli("db", "show").splitlines()
     assert store.removeprefix("store: ") == program.removeprefix("program: ") != "empty"
+
+
+def test_what_stands_in_the_way_is_named(open_site: Open) -> None:
+    """A port that is taken, a certificate that is none, a carrier that does not answer."""
+    site = open_site()
+    hub = site.hub
+    good = hub.config.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = hub.cli("run", "--set", f"smpp.port={port}", status=2)
+        assert f"Address already in use: smpp 127.0.0.1:{port}" in told
+        told = hub.cli("run", "--set", f"metrics.port={port}", status=2)
+        assert f"Address already in use: metrics 127.0.0.1:{port}" in told
+    (hub.config.parent / "none.pem").write_text("no certificate")
+    tls = f'tls_port = {site.smpps_port}\ntls_cert_file = "none.pem"\ntls_key_file = "none.pem"\n'
+    hub.config.write_text(good.replace("[smpp]\n", f"[smpp]\n{tls}"))
+    assert "none.pem" in hub.cli("run", status=2)
+
+    hub.config.write_text(good)
+    site.carrier.stop()
+    hub.start()
+    cause = hub.wait_logged("smpp connect failed")["cause"]
+    assert cause.startswith("ConnectionRefusedError: ")
+    assert cause.endswith("Connection refused")
 
 
 def test_a_number_is_provisioned_while_it_runs(site: Site) -> None:
