@@ -151,6 +151,7 @@ class Intake:
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """See ``hub.endpoint.Road.receive``."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # from here on, what is written is also settled
         self._counters.count("arrived", endpoint, len(arrivals))
         verdicts: list[Verdict | None] = [None] * len(arrivals)
         try:
