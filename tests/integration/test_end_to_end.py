@@ -516,6 +516,56 @@ def test_a_client_that_knows_nothing_of_threads(open_site: Open) -> None:
     assert director.expect("error", id=own)["names"] == ["jid-malformed", "bad-destination"]
 
 
+def test_what_is_tried_too_long(open_site: Open) -> None:
+    """Each side is told that its text expired, when it asked; nothing comes late."""
+    site = open_site(link="validity_s = 1", desk="validity_s = 1")
+    carrier = site.carrier
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "nobody is there", receipt=True)
+    receipt = carrier.expect("submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    assert " stat:EXPIRED " in receipt["text"]
+    director = site.person("director")
+    carrier.text(CUSTOMER, NUMBER, "somebody is")
+    heard = director.text()
+    assert heard["body"] == "somebody is"
+    carrier.tell(do="answer", statuses=[0x14] * 100)
+    own = director.say(heard["sender"], "an answer", token=heard["token"])
+    assert director.expect("error", id=own)["names"] == ["remote-server-timeout", "failed"]
+    carrier.tell(do="answer", statuses=[])
+    director.say(heard["sender"], "another", token=heard["token"])
+    carrier.expect("submit", text="another")
+    assert "another" not in {each["text"] for each in carrier.heard("submit")}
+
+
+@pytest.mark.parametrize("method", ["blocks", "sar", "payload", "udh16"])
+def test_the_ways_of_long_texts(open_site: Open, method: str) -> None:
+    """H30 and the other methods, over a transmitter and a receiver."""
+    site = open_site(link=f'long_message = "{method}"\nbind_mode = "tx+rx"')
+    carrier, director = site.carrier, site.person("director")
+    site.hub.start()
+    for mode in ("bind_transmitter", "bind_receiver"):
+        carrier.expect("bound", mode=mode)
+    carrier.text(CUSTOMER, NUMBER, "hello")
+    heard = director.text()
+    own = director.say(heard["sender"], LONG, token=heard["token"])
+    count = {"blocks": 3, "sar": 3, "payload": 1, "udh16": 3}[method]
+    parts = carrier.expect_many(count, "submit")
+    assert "".join(part["text"] for part in parts) == LONG
+    if method == "blocks":
+        septets = [len(part["text"]) + sum(map(part["text"].count, "{}")) for part in parts]
+        assert septets[:-1] == [160] * (count - 1)
+        assert all(not part["udh"] and not part["esm_class"] for part in parts)
+    elif method == "sar":
+        reference = parts[0]["sar"][0]
+        assert [part["sar"] for part in parts] == [[reference, 3, number] for number in (1, 2, 3)]
+    elif method == "udh16":
+        assert [(part["udh"][0][0], part["udh"][0][-2:]) for part in parts] == [(8, [3, n]) for n in (1, 2, 3)]
+    assert all(later["at_ms"] - earlier["at_ms"] >= 80 for earlier, later in pairwise(parts))
+    for part in reversed(parts):
+        carrier.report(part)
+    director.expect("receipt", id=own)
+
+
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,7 @@ port = {component}
 secret = "{secret}"
 director = "director@localhost"
 receipt_on = "received"
+{desk}
 
 [[call_centre]]
 name = "globex"
@@ -217,7 +218,7 @@ class Site:
         self._peers: list[Peer] = []
         self.carrier = self.bring(carrier or Carrier())
         self.smpp_port, self.smpps_port = port(), port()
-        told = {"smpps": "", "limits": "", "link": "", "acme": "", **more}
+        told = {"smpps": "", "limits": "", "link": "", "acme": "", "desk": "", **more}
         text = CONFIG.format(
             store=store or f"sqlite:///{folder}/smshub.db",
             smpp=self.smpp_port,

@@ -45,7 +45,9 @@ const server = smpp.createServer(tls, (opened) => {
       opened.close();
       return;
     }
-    session = opened;
+    if (pdu.command !== 'bind_transmitter') {
+      session = opened;
+    }
     tell('bound', { mode: pdu.command, system_id: pdu.system_id });
   };
   opened.on('bind_transceiver', accept);
@@ -55,7 +57,7 @@ const server = smpp.createServer(tls, (opened) => {
   opened.on('submit_sm', (pdu) => {
     texts += 1;
     const id = `C${String(texts).padStart(5, '0')}`;
-    const words = pdu.short_message || {};
+    const words = pdu.message_payload || pdu.short_message || {};
     tell('submit', {
       id,
       at_ms: milliseconds(),
@@ -66,6 +68,7 @@ const server = smpp.createServer(tls, (opened) => {
       registered: pdu.registered_delivery,
       text: String(words.message),
       udh: (words.udh || []).map((element) => [...element]),
+      sar: [pdu.sar_msg_ref_num || 0, pdu.sar_total_segments || 0, pdu.sar_segment_seqnum || 0],
       receipted: pdu.receipted_message_id || '',
       state: pdu.message_state || 0,
     });
