@@ -60,7 +60,6 @@ port = {carrier_port}
 system_id = "smshub"
 password = "{link_password}"
 gap_ms = 5
-window = 20
 {link_more}
 
 [[desk]]
@@ -75,7 +74,6 @@ director = "director@desk.example"
 system_id = "agg"
 password = "{account_password}"
 gap_ms = 5
-window = 20
 {account_more}
 
 [[route]]
