@@ -516,6 +516,40 @@ def test_a_client_that_knows_nothing_of_threads(open_site: Open) -> None:
     assert director.expect("error", id=own)["names"] == ["jid-malformed", "bad-destination"]
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_a_restart_in_a_conversation(open_site: Open, store: str) -> None:
+    """A long answer half sent, a long text half arrived, receipts outstanding, a designation: all go on."""
+    site = open_site(store, limits="reassembly_wait_s = 3")
+    carrier, director, alice = site.carrier, site.person("director"), site.person("alice")
+    site.start()
+    carrier.text(CUSTOMER, NUMBER, "hello")
+    heard = director.text()
+    director.command(DOMAIN, "designate", f"<csr>{alice.jid}</csr>", token=heard["token"])
+    long = LONG * 3
+    own = alice.say(heard["sender"], long, token=heard["token"])
+    parts = carrier.expect_many(2, "submit", esm_class=0x40)
+    for number, text in ((1, "first "), (3, " third")):
+        assert carrier.text(CUSTOMER, NUMBER, text, udh=[9, 3, number], receipt=True)["status"] == 0
+    site.hub.stop()
+    lost = alice.say(heard["sender"], "while it is away", token=heard["token"])
+    error = alice.expect("error", id=lost)  # the server's, at once: nobody thinks that it went out
+    assert error["type"] == "wait"
+
+    site.start()
+    parts += carrier.expect_many(7 - len(parts), "submit", esm_class=0x40)
+    assert whole(parts) == long
+    for part in parts:
+        carrier.report(part)
+    alice.expect("receipt", id=own)
+    assert alice.text()["body"] == "first […] third"
+    carrier.expect_many(2, "submit", esm_class=DELIVERY_ACKNOWLEDGEMENT)
+    past = thread_of(alice.command(DOMAIN, "history", kind="get", token=heard["token"]))
+    texts = [each.text for each in past if each.tag == f"{{{THREAD}}}text"]
+    assert texts == ["first […] third", long, "hello"]
+    assert not carrier.heard("submit")
+    assert not director.heard("message")
+
+
 def test_what_is_tried_too_long(open_site: Open) -> None:
     """Each side is told that its text expired, when it asked; nothing comes late."""
     site = open_site(link="validity_s = 1", desk="validity_s = 1")
