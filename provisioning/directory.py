@@ -126,10 +126,9 @@ class Directory:
 
         Its ``element`` is the call centre's when it has none of its own.
         """
-        try:
+        if e164 in self._numbers:  # most are not: every customer's is asked for
             return self._numbers[e164]
-        except KeyError:
-            block = self._block_of(e164)
+        block = self._block_of(e164)
         if block is None or block.state != "active":
             return None
         return Number(
