@@ -57,6 +57,8 @@ from threading_tokens import (
 
 PART_WAIT_US = 120_000_000  # carriers deliver the parts of one text within seconds; handsets may be away for a minute
 MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be concatenated
+# A repetition may come as late as a part may, and is waited with as long as for a part.
+REMEMBERED_WAITS = 3  # times the wait for parts
 MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 
 log = structlog.get_logger("hub.intake")
@@ -234,6 +236,8 @@ class Intake:
             return Reason.TOO_LONG
         directory = self._directory()
         if not endpoint.startswith("desk:"):
+            if endpoint.startswith("account:") and not routing.may_send_as(endpoint[8:], arrival.source, directory):
+                return Reason.NOT_ALLOWED
             route = routing.decide_from_network(arrival, directory)
         elif isinstance(thread, TokenError):
             if isinstance(thread, ForeignToken):
@@ -394,7 +398,7 @@ class Intake:
                 draft.complete, message_id = True, draft.message_id
                 ended += [(i, message_id) for i in ids_of(group) if i != draft.part_id]
                 draft.arrival = whole_of(group, c.total)
-                draft.whole = wholes[key] = Whole(key, message_id, group, now_us + self._part_wait_us)
+                draft.whole = wholes[key] = Whole(key, message_id, group, now_us + REMEMBERED_WAITS * self._part_wait_us)
                 del waiting[key]
             rows.append(
                 (draft.part_id, message_id, *key[:4], c.total, c.number, deadline_us, journal.arrival_body(arrival))
@@ -408,7 +412,7 @@ class Intake:
         return whole if whole is not None and whole.until_us > now_us else None
 
     def _remember(self, wholes: Sequence[Whole], now_us: int) -> None:
-        """Remember texts that were completed, for as long as a text is waited for."""
+        """Remember texts that were completed."""
         for whole in wholes:
             self._wholes[whole.key] = whole
             self._wholes.move_to_end(whole.key)

@@ -5,7 +5,7 @@
 | ACCEPTED, more parts to come | SUBMITTING, next part | goes on after the gap |
 | ACCEPTED, the last part | ACCEPTED, or DELIVERED where no receipts come | goes on behind it |
 | RETRY | QUEUED, due later; DEAD when trying has ended | waits |
-| THROTTLED, UNSENT | unchanged: nothing is known that was not | the same head, soon |
+| THROTTLED, UNSENT | QUEUED, unless an earlier try is in doubt | the same head, soon |
 | IN_DOUBT | SUBMITTING, in doubt | the same head, same identity |
 | REFUSED | DEAD, with the reason | goes on behind it |
 
@@ -215,6 +215,9 @@ class Outcomes:
         else:
             self._counters.count("throttled" if result is Result.THROTTLED else "unsent", name)
             wait_us = outcome.retry_after_us or (THROTTLE_WAIT_US if result is Result.THROTTLED else 0)
+            if not entry.doubtful:  # nobody has it: a restart must not take it for a doubt
+                entry.claimed = False
+                batch.moves.append(_move(entry, State.QUEUED, 0, 0, outcome.reason))
             batch.going.append((entry, now_us + wait_us))
 
     def _accepted(self, name: str, entry: Queued, outcome: Outcome, now_us: int, batch: Batch) -> None:

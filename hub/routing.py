@@ -122,6 +122,20 @@ def _rules(centre: CallCentre) -> ThreadRules:
     )
 
 
+def may_send_as(account: str, source: str, directory: Directory) -> bool:
+    """Whether an account may send from an address; a call centre's number has to be among its ``allowed_sources``.
+
+    Args:
+        account: its system_id.
+        source: the address.
+        directory: what is provisioned.
+    """
+    if directory.number(source) is None:
+        return True
+    granted = directory.account(account)
+    return granted is not None and bool(granted.allowed_sources)
+
+
 def rules_of(directory: Directory, call_centre: str) -> ThreadRules:
     """The thread rules of a call centre."""
     centre = directory.call_centre(call_centre)

@@ -123,8 +123,8 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     store_backlog: Annotated[
         int,
         spec(
-            "Arrivals that may wait for the store; beyond, senders are told to wait.",
-            unit="arrivals",
+            "Rows that may wait for the store. Beyond, sessions take nothing more in; what then arrives is throttled.",
+            unit="rows",
             minimum=100,
             maximum=1_000_000,
         ),

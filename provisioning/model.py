@@ -323,7 +323,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: MaxAttempts = 50
     allowed_sources: Annotated[
         tuple[str, ...],
-        spec("Source addresses it may use, or their beginnings ended by '*'; all when empty.", read=syntax.read_source),
+        spec(
+            "Source addresses it may use, or their beginnings ended by '*'; all but call centres' numbers when empty.",
+            read=syntax.read_source,
+        ),
     ] = ()
     receipts: Annotated[bool, spec("Send it the receipts it asks for (H31).")] = True
     default_region: Annotated[

@@ -33,7 +33,7 @@ RATE = 100.0
 NUMBER = "+18005550100"
 OTHER_NUMBER = "+18005550200"
 SUSPENDED = "+18005550999"
-CUSTOMER = "+16175551212"
+CUSTOMER = "+12025551212"
 FAR_AWAY = "+447700900123"
 
 Script = Callable[[Part], Outcome | None]
@@ -168,7 +168,7 @@ def make_directory(**changes: Any) -> Directory:
             Link(name="one", host="127.0.0.1", system_id="hub", password=_secret()),
             Link(name="two", host="127.0.0.1", system_id="hub", password=_secret()),
         ],
-        "accounts": [Account(system_id="agg", password=_secret())],
+        "accounts": [Account(system_id="agg", password=_secret(), allowed_sources=("*",))],
         "desks": [
             Desk(name="help", call_centre="acme", domain="sms.help", secret=_secret(), director="d@help"),
             Desk(
