@@ -27,7 +27,7 @@ def site(open_site: Open) -> Iterator[Site]:
 def test_check(open_site: Open) -> None:
     """A good file is good before and after its store exists; a bad one is refused with all its lines."""
     hub = open_site().hub
-    assert "store empty" in hub.cli("check")
+    assert "store empty" in hub.command("check")
     assert "store: empty" in hub.cli("db", "show")
     assert not (hub.config.parent / "smshub.db").exists(), "a check changes nothing"
     hub.start()
@@ -37,7 +37,7 @@ def test_check(open_site: Open) -> None:
     wrong = wrong.replace('endpoint = "link:carrier"', 'endpoint = "carrier"')
     hub.config.write_text(wrong)
     lines = dict(enumerate(wrong.splitlines(), 1))
-    told = hub.cli("check", status=2)
+    told = hub.command("check", status=2)
     found = {lines[int(number)] for number in re.findall(r"smshub\.toml:(\d+): ", told)}
     assert {"drain_s = -5", 'orgin = "business"', 'endpoint = "carrier"'} <= found, told
     assert "did you mean 'origin'" in hub.cli("check", status=2)
@@ -55,14 +55,14 @@ def test_what_stands_in_the_way_is_named(open_site: Open) -> None:
     good = hub.config.read_text()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = hub.cli("run", "--set", f"smpp.port={port}", status=2)
+        told = hub.command("run", "--set", f"smpp.port={port}", status=2)
         assert f"Address already in use: smpp 127.0.0.1:{port}" in told
-        told = hub.cli("run", "--set", f"metrics.port={port}", status=2)
+        told = hub.command("run", "--set", f"metrics.port={port}", status=2)
         assert f"Address already in use: metrics 127.0.0.1:{port}" in told
     (hub.config.parent / "none.pem").write_text("no certificate")
     tls = f'tls_port = {site.smpps_port}\ntls_cert_file = "none.pem"\ntls_key_file = "none.pem"\n'
     hub.config.write_text(good.replace("[smpp]\n", f"[smpp]\n{tls}"))
-    assert "none.pem" in hub.cli("run", status=2)
+    assert "none.pem" in hub.command("run", status=2)
 
     hub.config.write_text(good)
     site.carrier.stop()

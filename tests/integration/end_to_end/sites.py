@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from click.testing import CliRunner
 
+from ops.cli import main
 from tests.fixtures_prosody import COMPONENTS, SECRET, Prosody
 from tests.integration.end_to_end.peers import PATIENCE_S, Account, Carrier, Peer, Person, until
 
@@ -184,12 +186,18 @@ class Hub:
             pytest.fail(f"the hub did not stop:\n{self.log()}", pytrace=False)
         assert status == 0, self.log()
 
-    def cli(self, *words: str, status: int = 0, stdin: str | None = None) -> str:
-        """Run a command beside it. Returns: its standard output, or its standard error when it is refused."""
+    def command(self, *words: str, status: int = 0) -> str:
+        """Run a command beside it as a process. Returns: its standard output, or its standard error when refused."""
         command = [str(SMSHUB), *words, "--config", str(self.config)]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, cwd=self.config.parent)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.config.parent)
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+        return done.stderr if status else done.stdout
+
+    def cli(self, *words: str, status: int = 0) -> str:
+        """Run a command beside it as ``command`` does, but in this process: a second less for each."""
+        done = CliRunner().invoke(main, [*words, "--config", str(self.config)], catch_exceptions=False)
+        assert done.exit_code == status, f"{words}: {done.exit_code}\n{done.stdout}\n{done.stderr}"
         return done.stderr if status else done.stdout
 
     def json(self, *words: str) -> Any:
