@@ -374,10 +374,13 @@ async def serve(
     """
     server = Server(handler, authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
     listening = list(listeners) if listeners is not None else await trio.open_tcp_listeners(port, host=host)
-    async with trio.open_nursery() as sessions, trio.open_nursery() as accepting:
-        accepting.start_soon(partial(trio.serve_listeners, server.serve_stream, listening, handler_nursery=sessions))
-        task_status.started(listening)
-        await (trio.Event() if shutdown is None else shutdown).wait()
-        accepting.cancel_scope.cancel()
+    async with trio.open_nursery() as sessions:
+        async with trio.open_nursery() as accepting:
+            serve_all = partial(trio.serve_listeners, server.serve_stream, listening, handler_nursery=sessions)
+            accepting.start_soon(serve_all)
+            task_status.started(listening)
+            await (trio.Event() if shutdown is None else shutdown).wait()
+            accepting.cancel_scope.cancel()
+        # Out here: within ``accepting``, which is cancelled, no session could be parted from.
         await server.shut_down()
         sessions.cancel_scope.cancel()

@@ -492,6 +492,49 @@ async def test_serve_ends_in_peace_when_told():
         await esme.close()
 
 
+async def test_serve_waits_for_answers_on_their_way_and_then_unbinds():
+    desk, shutdown = Office(), trio.Event()
+
+    async def handle(session: Session, grant: Grant) -> None:
+        session.submit([(DeliverSm(short_message=b"mo"), "mo")])
+        await session.wait_over()
+
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, handle, desk.authenticate, port=0, host="127.0.0.1", shutdown=shutdown)
+        listeners = await nursery.start(start)
+        esme = ScriptedESME(await trio.open_tcp_stream(*listeners[0].socket.getsockname()))
+        await esme.bind(bind())
+        delivery = await esme.expect(DeliverSm)
+        shutdown.set()
+        await trio.testing.wait_all_tasks_blocked()
+        await esme.answer(delivery)
+        with trio.fail_after(3):
+            await esme.answer(await esme.expect(Unbind))
+            await esme.expect_end()
+        await esme.close()
+
+
+async def test_serve_ends_without_whoever_does_not_answer():
+    desk, shutdown = Office(), trio.Event()
+
+    async def handle(session: Session, grant: Grant) -> None:
+        session.submit([(DeliverSm(short_message=b"mo"), "mo")])
+        await session.wait_over()
+
+    limits = Limits(grace_s=0.2)
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, handle, desk.authenticate, port=0, host="127.0.0.1", shutdown=shutdown, limits=limits)
+        listeners = await nursery.start(start)
+        esme = ScriptedESME(await trio.open_tcp_stream(*listeners[0].socket.getsockname()))
+        await esme.bind(bind())
+        await esme.expect(DeliverSm)
+        shutdown.set()
+        with trio.fail_after(3):
+            await esme.expect(Unbind)  # after half of the grace
+            await esme.expect_end()
+        await esme.close()
+
+
 async def test_an_address_is_found_where_there_is_one():
     left, _ = trio.testing.memory_stream_pair()
     assert peer_address(left) == ""
