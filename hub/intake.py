@@ -260,15 +260,15 @@ class Intake:
 
         Returns: whether the batch is plain: every draft's message is known already.
         """
-        new_id = self._store.new_id
-        plain = True
+        parts = len([draft for draft in drafts if draft.arrival.concatenation is not None])
+        ids = iter(self._store.new_ids(len(drafts) + parts))
+        plain = not parts
         for draft in drafts:
             arrival, route = draft.arrival, draft.route
             if arrival.concatenation is not None:
-                draft.part_id = new_id()
+                draft.part_id = next(ids)
                 draft.complete = False
-                plain = False
-            draft.message_id = new_id()
+            draft.message_id = next(ids)
             dispatcher = self._dispatchers[route.endpoint]
             if route.call_centre:
                 plain = False
