@@ -188,7 +188,7 @@ class Echo(Process):
     """The yardstick."""
 
     def __init__(self, port: int) -> None:
-        super().__init__([sys.executable, "-m", "loadtests.echo", str(port)])
+        super().__init__([sys.executable, "-m", "loadtests.echo", str(port)], stdout=subprocess.DEVNULL)
 
 
 class Place:
