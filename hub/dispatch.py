@@ -102,6 +102,12 @@ class Queued(Entry):
 Finish = Callable[["Dispatcher", list[tuple[Queued, str]]], Awaitable[None]]
 
 
+def _is_busy(entry: Queued) -> bool:
+    """Whether the entry was taken from its lane: it is on the wire, or what became of it is on its way to its row."""
+    lane = entry.lane
+    return lane is None or (lane.busy and lane.head is entry)
+
+
 class Dispatcher:
     """Feeds one endpoint.
 
@@ -313,6 +319,19 @@ class Dispatcher:
             del self.held[gone.id]
             if self._gone_while_reading is not None:
                 self._gone_while_reading.add(gone.id)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def unsent(self) -> list[tuple[Any, ...]]:
+        """Rows of ``journal.move_message`` for what is claimed and not on the wire, when no session is left.
+
+        Without them an orderly restart would find all of it in doubt, though nothing of it has gone out.
+        """
+        return [
+            (entry.id, State.QUEUED.value, entry.next_part, entry.attempts, entry.in_doubt, 0, 0, "")
+            for entry in self.held.values()
+            if entry.claimed and not entry.held and not entry.doubtful and not _is_busy(entry)
+        ]
 
     # --- the operator's side -----------------------------------------------------------------------------------------
 

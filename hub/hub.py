@@ -22,7 +22,7 @@ from hub.outcomes import Outcomes
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
 from provisioning import Directory
-from store import Store, StoreError, Transaction
+from store import Op, Store, StoreError, Transaction
 from threading_tokens import Contention, registry
 
 SWEEP_S = 1.0  # parts that never came, operators' requests
@@ -131,6 +131,20 @@ class Hub:
             nursery.start_soon(self._every, EXPIRY_S, self._expire_threads)
             nursery.start_soon(self._every, PARKED_S, self._forget_parked)
             task_status.started()
+
+    async def release(self) -> None:
+        """Write down that what was not given to an endpoint is not in doubt.
+
+        For an orderly end: call it when the endpoints have no sessions any more, while ``run`` still runs.
+        """
+        try:
+            await self.store.transact(lambda tx: None)  # behind it, every claim that was on its way is on disk
+            await trio.lowlevel.checkpoint()  # a turn for those who waited for these claims
+            moves = [move for dispatcher in self._dispatchers.values() for move in dispatcher.unsent()]
+            if moves:
+                await self.store.commit([Op(journal.move_message, moves)])
+        except StoreError as error:
+            log.warning("the store refused: what waits will be found in doubt", error=type(error).__name__)
 
     def statistics(self) -> dict[str, EndpointStatistics]:
         """A snapshot of every endpoint's dispatch, by name."""

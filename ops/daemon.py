@@ -40,6 +40,7 @@ from translators.smpp_links import SmppLink
 from translators.xmpp import XmppDesk
 
 SAME_SIGNAL_S = 0.5
+RELEASE_S = 2.0  # for the last write
 MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
 
 COLLECTOR_THRESHOLDS = (50_000, 20, 20)
@@ -128,6 +129,8 @@ class Daemon:
                 sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
                 for desk in self.desks.values():
                     sessions.start_soon(desk.close, drain_s)
+            with trio.move_on_after(RELEASE_S):
+                await self.hub.release()
             lasting.cancel_scope.cancel()
         self._stopped.set()
         log.info("stopped")

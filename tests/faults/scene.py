@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.faults.peers import Carrier, Desk, Esme, Load
 from tests.faults.process import DaemonProcess, until
 
 DRAIN_S = 60.0
+STOP_S = 6.0  # half of what the daemon gives peers that do not answer
 
 
 class Scene:
@@ -55,6 +57,13 @@ class Scene:
         raise AssertionError(
             f"not drained in {within_s} s: {waiting} messages, peers owe {peers}: {dict(list(left.items())[:20])}"
         )
+
+    async def stop(self, within_s: float = STOP_S) -> None:
+        """End the daemon in order, while the peers go on: with nothing left to wait for, that is quick."""
+        begun = time.monotonic()
+        assert await trio.to_thread.run_sync(self.daemon.stop) == 0
+        took_s = time.monotonic() - begun
+        assert took_s < within_s, f"an orderly stop took {took_s:.1f} s"
 
     def account(self) -> tuple[list[str], Book]:
         """What breaks a promise, and the journal. The daemon has ended."""

@@ -53,7 +53,7 @@ class Honest:
         await until(lambda: self.answered > ENOUGH, ANSWER_S, "the honest session is served")
         self._running = False
         await scene.drain()
-        assert scene.daemon.stop() == 0
+        await scene.stop()
         violations, _ = scene.account()
         assert not violations, "\n".join(violations[:50])
         assert scene.esme.refused == []

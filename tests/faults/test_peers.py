@@ -26,7 +26,7 @@ async def _settle(scene: Scene) -> Book:
     """End the load, drain, end the daemon, account."""
     scene.load.running = False
     await scene.drain(120)
-    assert scene.daemon.stop() == 0
+    await scene.stop()
     violations, book = scene.account()
     assert not violations, "\n".join(violations[:50])
     return book

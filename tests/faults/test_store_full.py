@@ -117,7 +117,7 @@ async def test_a_full_disk_is_told_to_senders_and_survived(
         assert all(text.acknowledged for text in after[50:]), "it recovers by itself"
         assert len(esme.refused) - refused <= 50
         await scene.drain()
-        assert daemon.stop() == 0
+        await scene.stop()
     violations, _ = scene.account()
     assert not violations, "\n".join(violations[:50])
 
@@ -145,6 +145,6 @@ async def test_a_daemon_killed_on_a_full_disk_comes_back_when_there_is_space(
         await scene.wait_up()
         await _texts(scene, 20)
         await scene.drain()
-        assert scene.daemon.stop() == 0
+        await scene.stop()
     violations, _ = scene.account()
     assert not violations, "\n".join(violations[:50])
