@@ -16,7 +16,7 @@ help:
 	@echo "make test     lint and all tests, on real servers"
 	@echo "make lint     ruff, mypy, layers, tests/meta"
 	@echo "make format   let ruff put the source in form"
-	@echo "make faults   tests/faults, twenty times as long"
+	@echo "make faults   tests/faults, twenty times as long; KILLS=N for that many kills -9 in all"
 	@echo "make soak     hours of load (loadtests.soak)"
 	@echo "make fuzz     tests/property with ten thousand examples each"
 	@echo "make bench    measure throughput and latency (loadtests.bench)"
@@ -51,7 +51,7 @@ format:
 
 faults:
 	@ops/setup/setup test
-	$(PYTEST) tests/faults --scale=20
+	$(PYTEST) tests/faults --scale=20 $(if $(KILLS),--kills=$(KILLS))
 
 soak:
 	@ops/setup/setup test
