@@ -255,8 +255,9 @@ class Bench:
                 self.figures["queued_messages"] = count
                 self.figures["queueing_msgs_per_s"] = count / took_s
                 self.figures["queueing_ack_p99_ms"] = run["p99_ms"]
-                self.figures["rss_mb_million_queued"] = hub.memory_mb()
-                self.figures["rss_peak_mb_million_queued"] = hub.memory_mb("VmHWM")
+                queued = "million_queued" if count >= MILLION else "queued"
+                self.figures[f"rss_mb_{queued}"] = hub.memory_mb()
+                self.figures[f"rss_peak_mb_{queued}"] = hub.memory_mb("VmHWM")
                 print(f"  {count:,} queued in {took_s:.1f} s, {hub.memory_mb():.0f} MB resident", flush=True)
                 hub.kill()  # a restart after a crash: what is on disk is all there is
             octets = sum(path.stat().st_size for path in place.directory.glob("hub.db*"))
@@ -355,6 +356,7 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="smshub-bench-"))
     begun = time.monotonic()
     bench = Bench(options, directory)
+    failure = ""
     try:
         bench.figures["fdatasync_64k_ms"] = fdatasync_ms(directory)
         bench.figures["interpreter_score_s"] = interpreter_score()
@@ -364,6 +366,8 @@ def main() -> None:
             bench.conversations()
         if "million" in options.only and options.queued:
             bench.million()
+    except ToolFailed as error:  # what was measured before stands
+        failure = str(error)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     figures = bench.figures
@@ -381,8 +385,10 @@ def main() -> None:
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0],
     }
-    report = {"figures": figures, "runs": bench.runs, "about": about}
+    report = {"figures": figures, "runs": bench.runs, "about": about, "failure": failure}
     options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if failure:
+        raise SystemExit(f"The benchmark did not come to its end: {failure}")
 
 
 if __name__ == "__main__":
