@@ -54,6 +54,8 @@ _UDHI: Final = int(EsmClass.UDHI)
 # A carrier that wants to hear what became of a handset's text asks the SME, not the SMSC (SMPP 3.4 §5.2.17).
 _SME_ACKNOWLEDGEMENT: Final = int(RegisteredDelivery.SME_DELIVERY_ACKNOWLEDGEMENT)
 _PAYLOAD_TAG: Final = int(tlv.Tag.MESSAGE_PAYLOAD)
+_REFERENCE_TAG: Final = int(tlv.Tag.USER_MESSAGE_REFERENCE)
+_REFERENCE_OCTETS: Final = 2
 LEAST_UCS2: Final = 8  # octets: "@a@b" is a text of GSM, four such pairs in a row are none
 MAX_RECEIPT_ID: Final = 64  # SMPP 3.4 §5.2.23: message_id, without its NUL
 
@@ -223,8 +225,16 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         receipt_wanted=wanted,
         validity_us=validity_us,
         not_before_us=not_before_us,
-        attributes={"service_type": pdu.service_type} if pdu.service_type else NO_ATTRIBUTES,
+        attributes=_attributes(pdu) if pdu.service_type or pdu.tlvs else NO_ATTRIBUTES,
     )
+
+
+def _attributes(pdu: MessagePdu) -> dict[str, str]:
+    attributes = {"service_type": pdu.service_type} if pdu.service_type else {}
+    reference = tlv.raw(pdu, _REFERENCE_TAG)
+    if reference is not None and len(reference) == _REFERENCE_OCTETS:
+        attributes["user_message_reference"] = reference.hex()
+    return attributes
 
 
 def _times(pdu: ShortMessage, now_us: int) -> tuple[int, int]:
@@ -357,6 +367,9 @@ def _write_receipt(
         )
     )
     to_esme = make is DeliverSm
+    reference = message.attributes.get("user_message_reference", "")
+    if reference:  # what the sender itself called the message: a carrier learns no id of ours from deliver_sm_resp
+        tlvs = (*tlvs, (_REFERENCE_TAG, bytes.fromhex(reference)))
     return make(
         source_addr_ton=source[0],
         source_addr_npi=source[1],
