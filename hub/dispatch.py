@@ -61,6 +61,7 @@ class Queued(Entry):
         attempts: temporary refusals so far.
         in_doubt: times that an answer was lost.
         doubtful: True when the part that is next may have arrived already.
+        unanswered: True when a restart found it submitted: on a link that holds what is in doubt, it goes no further.
         claimed: True when its row says SUBMITTING.
         seized: True when it was promised a place of the endpoint's room.
         flying: True while the endpoint has it.
@@ -81,6 +82,7 @@ class Queued(Entry):
         "next_part",
         "payloads",
         "seized",
+        "unanswered",
     )
 
     def __init__(self, message_id: int, message: Message | None) -> None:
@@ -92,6 +94,7 @@ class Queued(Entry):
         self.attempts = 0
         self.in_doubt = 0
         self.doubtful = False
+        self.unanswered = False
         self.claimed = False
         self.seized = False
         self.flying = False
@@ -149,6 +152,7 @@ class Dispatcher:
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
         self._gone_while_reading: set[int] | None = None
+        self._reading = 0  # entries that may come of the reading under way
         self._receipts_first = False
         self._catching_up: trio.Event | None = None
         self._wakeup = trio.Event()
@@ -178,7 +182,7 @@ class Dispatcher:
         if due_us > now_us:
             self._left_until_due[message_id] = due_us
             return None
-        if texts.resuming or texts.on_the_way or texts.at < texts.tail or lanes.size >= self._heads:
+        if texts.resuming or texts.on_the_way or texts.at < texts.tail or lanes.size + self._reading >= self._heads:
             texts.on_the_way += 1
             return None
         texts.at = message_id
@@ -414,7 +418,7 @@ class Dispatcher:
         if self._alarm.rings(self._clock()) and self._page():
             read |= await self._load_due()
         self._dry += self.lanes.waking(self._clock())
-        while self._dry:
+        while self._dry and self.lanes.size < self._heads:
             lane = self._dry.pop()
             try:
                 read |= await self._refill(lane)
@@ -442,7 +446,7 @@ class Dispatcher:
             message = entry.message
             if message is not None and message.expires_us <= now_us:
                 over.append((entry, "expired"))
-            elif entry.doubtful and self.hold_in_doubt:
+            elif entry.unanswered and self.hold_in_doubt:
                 over.append((entry, "in-doubt"))
             else:
                 going.append(entry)
@@ -491,10 +495,10 @@ class Dispatcher:
 
     # --- the store's side --------------------------------------------------------------------------------------------
 
-    async def _read(self, query: Any) -> tuple[list[Any], list[Any]]:
+    async def _read(self, query: Any, limit: int) -> tuple[list[Any], list[Any]]:
         """The rows of a query, and those of them that are neither in memory nor went out of it while it ran."""
         gone: set[int] = set()
-        self._gone_while_reading = gone
+        self._gone_while_reading, self._reading = gone, limit
 
         def work(tx: Transaction) -> list[Any]:
             return list(tx.sql.execute(query).all())
@@ -502,7 +506,7 @@ class Dispatcher:
         try:
             rows = await self._store.read(work)
         finally:
-            self._gone_while_reading = None
+            self._gone_while_reading, self._reading = None, 0
         known = (self.held, gone, self._replaying)
         return rows, [row for row in rows if not any(row[0] in ids for ids in known)]
 
@@ -511,7 +515,7 @@ class Dispatcher:
         at, tail, limit = cursor.at, cursor.tail, self._page()
         doubtful, cursor.doubtful = cursor.doubtful, False
         try:
-            rows, fresh = await self._read(journal.pending_page(self.name, kind, at, limit))
+            rows, fresh = await self._read(journal.pending_page(self.name, kind, at, limit), limit)
         except BaseException:
             cursor.doubtful |= doubtful
             raise
@@ -555,9 +559,11 @@ class Dispatcher:
         entry.next_part = standing.next_part
         entry.attempts = standing.attempts
         entry.in_doubt = standing.in_doubt
+        # A refusal after a doubt does not end it. For a later part the mark may be one too many: that costs nothing.
+        entry.doubtful = standing.in_doubt > 0 and standing.attempts > 0
         if standing.state is State.SUBMITTING:
             # Its claim is to be written again, with the doubt: the journal knows of each time it may have gone out.
-            entry.doubtful = True
+            entry.doubtful = entry.unanswered = True
             entry.in_doubt += 1
             self.resumed_in_doubt += 1
         self.held[entry.id] = entry
@@ -573,7 +579,7 @@ class Dispatcher:
         alarm.begin()
         due: list[Any] = []
         try:
-            rows, fresh = await self._read(journal.due_page(self.name, seen, limit))
+            rows, fresh = await self._read(journal.due_page(self.name, seen, limit), limit)
             due = [row for row in rows if row[11] <= now_us]
             if due:
                 seen = (due[-1][11], due[-1][0])
@@ -595,13 +601,14 @@ class Dispatcher:
         after_id = 0
         while True:
             on_the_way, left = lane.on_the_way, lane.left
-            query = journal.alone(key) if alone else journal.lane_page(self.name, key[0], key[1], after_id, DEPTH)
-            rows, fresh = await self._read(query)
+            limit = min(DEPTH, self._heads - self.lanes.size)
+            query = journal.alone(key) if alone else journal.lane_page(self.name, key[0], key[1], after_id, limit)
+            rows, fresh = await self._read(query, limit)
             seen = self._texts.at  # what lies beyond is the scan's
             for row in fresh:
                 if alone or row[0] <= seen:
                     self._enter(key, journal.standing_of(row))
-            is_last = len(rows) < DEPTH or rows[-1][0] > seen
+            is_last = alone or len(rows) < limit or rows[-1][0] > seen
             if is_last or lane.head is not None:
                 break
             after_id = rows[-1][0]  # a page of rows that are in memory elsewhere: replayed, or once scheduled

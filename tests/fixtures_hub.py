@@ -83,6 +83,7 @@ class ScriptedEndpoint:
         self.most_unanswered = 0
         self._clock = clock
         self._answering: list[Part] = []
+        self._reporting: list[Part] = []
         self._work = trio.Event()
 
     def split(self, message: Message) -> Sequence[Any]:
@@ -114,9 +115,11 @@ class ScriptedEndpoint:
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            parts, self._answering = self._answering, []
-            outcomes = [outcome for part in parts if (outcome := self.script(part)) is not None]
+            self._reporting, self._answering = self._answering, []
+            outcomes = [outcome for part in self._reporting if (outcome := self.script(part)) is not None]
+            self._reporting = [outcome.part for outcome in outcomes]
             await self.answer(hub, outcomes)
+            self._reporting = []
 
     async def answer(self, hub: Hub, outcomes: Sequence[Outcome]) -> None:
         """Report outcomes."""
@@ -124,6 +127,10 @@ class ScriptedEndpoint:
             self.unanswered.pop(outcome.part.message.id, None)
         if outcomes:
             await hub.report(self.name, outcomes)
+
+    def answering(self) -> Sequence[Part]:
+        """Parts whose outcome is about to be reported by ``run``."""
+        return [*self._answering, *self._reporting]
 
     def come_back(self, hub: Hub, window: int = 100) -> None:
         """Have room again."""
@@ -134,6 +141,7 @@ class ScriptedEndpoint:
         """Its hub is gone, and its sessions with it."""
         self.unanswered = {}
         self._answering = []
+        self._reporting = []
 
     def texts(self) -> list[str]:
         """The payloads that were given, in order."""

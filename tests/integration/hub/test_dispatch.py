@@ -657,3 +657,21 @@ async def test_messages_of_an_endpoint_that_is_gone_expire_too(world: World, fas
         assert isinstance(verdicts[0], Rejected)
     assert account.receipts()[0].state is ReceiptState.EXPIRED
     assert await world.states() == ["DEAD"]
+
+
+async def test_a_refusal_after_a_doubt_does_not_end_the_doubt(world: World, fast_clock: Clock) -> None:
+    """Lost, refused for now, and then a restart: the carrier may still have it from the first time."""
+    outcomes = iter([Result.IN_DOUBT, Result.RETRY])
+    link = world.add("link:one", script=lambda part: Outcome(part, next(outcomes)))
+    world.add("account:agg")
+    waits = RetryWaits(first_us=50 * SECOND)
+    async with world.running(waits=waits):
+        await world.settled()
+        await submit(world, "a")
+        await world.until(lambda: len(link.given) == 2)
+        await world.until(lambda: not link.unanswered)
+        await trio.sleep(1)
+    link.script = accept
+    async with world.running(waits=waits):
+        await world.until_states(FINAL)
+    assert [part.in_doubt for _, part in link.given] == [False, True, True]
