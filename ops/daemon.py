@@ -18,8 +18,9 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -39,6 +40,7 @@ from translators.smpp_accounts import SmppAccount, SmppAccounts
 from translators.smpp_links import SmppLink
 from translators.xmpp import XmppDesk
 
+AGAIN_S = 5.0  # between a fault that ended an endpoint and its next start
 SAME_SIGNAL_S = 0.5
 RELEASE_S = 2.0  # for the last write
 MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
@@ -117,9 +119,9 @@ class Daemon:
                 lasting.start_soon(account.do_chores)
             async with trio.open_nursery() as sessions:
                 for link in self.links.values():
-                    sessions.start_soon(link.run, self._shutdown)
+                    sessions.start_soon(self._keep_running, link.name, partial(link.run, self._shutdown))
                 for desk in self.desks.values():
-                    sessions.start_soon(desk.run)
+                    sessions.start_soon(self._keep_running, desk.name, desk.run)
                 await self._listen(sessions)
                 if self.config.metrics.port:
                     await self._serve_metrics(lasting)
@@ -134,6 +136,21 @@ class Daemon:
             lasting.cancel_scope.cancel()
         self._stopped.set()
         log.info("stopped")
+
+    async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run an endpoint, and run it again when a fault of ours ended it: the others must not hear of it."""
+        while True:
+            try:
+                await run()
+            except Exception:
+                self.observer.count("endpoint_failed", endpoint=name)
+                log.exception("endpoint failed, it is started again", endpoint=name, again_in_s=AGAIN_S)
+            else:
+                return
+            with trio.move_on_after(AGAIN_S):
+                await self._shutdown.wait()
+            if self.draining:
+                return
 
     async def _listen(self, sessions: trio.Nursery) -> None:
         smpp = self.config.smpp

@@ -55,7 +55,7 @@ class SessionCounters:
     def count(self, event: str, **labels: str) -> None:
         """See ``smpp.observer.Observer``."""
         detail = labels.get("status") or labels.get("ending") or labels.get("bind") or ""
-        endpoint = ""
+        endpoint = labels.get("endpoint", "")
         if labels.get("link"):
             endpoint = f"link:{labels['link']}"
         elif labels.get("account"):
