@@ -89,8 +89,8 @@ class SmppEndpoint:
         self._pace = Pace(per_s)
         self._limited = per_s > 0
         self._unsent: list[Outcome] = []
-        self._braked = False
-        self._chores = trio.Event()
+        self._chores = trio.Event()  # something could not be written
+        self._brakes = trio.Event()  # a brake is on
         self._faults: Counter[str] = Counter()  # of sessions that are over, and of messages that were refused
 
     # --- hub.endpoint.Endpoint ---------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class SmppEndpoint:
             now_us = self._clock()
             room = min(room, self._pace.allowance(now_us))
             if room < 1:
-                self._brake()
+                self._brakes.set()
                 return 0
         return room
 
@@ -166,22 +166,24 @@ class SmppEndpoint:
 
     async def do_chores(self) -> None:
         """Report what could not be written, wake the hub when a brake comes off. Runs until cancelled."""
+        async with trio.open_nursery() as nursery:  # the one does not wait for the other
+            nursery.start_soon(self._report_unsent)
+            nursery.start_soon(self._wake_after_brakes)
+
+    async def _report_unsent(self) -> None:
         while True:
             await self._chores.wait()
             self._chores = trio.Event()
-            if self._unsent:
-                unsent, self._unsent = self._unsent, []
-                await self._road.report(self.name, unsent)
-            if self._braked:
-                now_us = self._clock()
-                await trio.sleep(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6))
-                self._braked = False
-                self._road.wake(self.name)
+            unsent, self._unsent = self._unsent, []
+            await self._road.report(self.name, unsent)
 
-    def _brake(self) -> None:
-        if not self._braked:
-            self._braked = True
-            self._chores.set()
+    async def _wake_after_brakes(self) -> None:
+        while True:
+            await self._brakes.wait()
+            now_us = self._clock()
+            await trio.sleep(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6))
+            self._brakes = trio.Event()
+            self._road.wake(self.name)
 
     async def _take_requests(self, session: Session) -> None:
         try:
@@ -264,7 +266,7 @@ class SmppEndpoint:
             return Outcome(part, Result.ACCEPTED, carrier_id, receipt_expected=self._awaits_receipt(part, carrier_id))
         if result is Result.THROTTLED:
             self._pace.throttled(now_us)
-            self._brake()
+            self._brakes.set()
         return Outcome(part, result, reason=status_name(status))
 
     def _awaits_receipt(self, part: Part, carrier_id: str) -> bool:

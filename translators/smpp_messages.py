@@ -295,7 +295,7 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
     if message.kind is Kind.RECEIPT:
         return [_write_receipt(message, make, (source_ton, source_npi, source), (dest_ton, dest_npi, destination))]
     registered = registered_delivery_of(message.receipt_wanted, dialect.ask_receipts)
-    service_type = message.attributes.get("service_type", dialect.service_type) if message.attributes else ""
+    service_type = message.attributes.get("service_type", dialect.service_type)
 
     def build(
         esm_class: int, data_coding: int, short_message: bytes, tlvs: tuple[tuple[int, bytes], ...]

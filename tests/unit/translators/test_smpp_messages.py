@@ -203,3 +203,12 @@ def test_what_is_written_reads_the_same_and_splits_the_same_again(text: str, mes
     if len(pdus) > 1:
         references = {a.concatenation.reference for a in arrivals if a.concatenation is not None}
         assert references == {reference_of(message_id) & 0xFF}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "written"), [({}, "CMT"), ({"from": "ann"}, "CMT"), ({"service_type": "WAP"}, "WAP")]
+)
+def test_the_service_type_is_the_senders_or_else_the_links(attributes: dict[str, str], written: str) -> None:
+    dialect = Dialect(service_type="CMT")
+    (pdu,) = write_messages(text_message("hello", attributes=attributes), dialect, SubmitSm)
+    assert pdu.service_type == written
