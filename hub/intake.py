@@ -398,7 +398,9 @@ class Intake:
                 draft.complete, message_id = True, draft.message_id
                 ended += [(i, message_id) for i in ids_of(group) if i != draft.part_id]
                 draft.arrival = whole_of(group, c.total)
-                draft.whole = wholes[key] = Whole(key, message_id, group, now_us + REMEMBERED_WAITS * self._part_wait_us)
+                draft.whole = wholes[key] = Whole(
+                    key, message_id, group, now_us + REMEMBERED_WAITS * self._part_wait_us
+                )
                 del waiting[key]
             rows.append(
                 (draft.part_id, message_id, *key[:4], c.total, c.number, deadline_us, journal.arrival_body(arrival))
