@@ -34,9 +34,28 @@ EXPIRY_PAGE = 1000  # messages ended in one write
 log = structlog.get_logger("hub")
 
 
-def wall_clock_us() -> int:
-    """Now, in microseconds since the epoch."""
-    return time.time_ns() // 1000
+class Clock:
+    """The machine's clock, in microseconds since the epoch; but it is never set back.
+
+    What waits in a lane waits for a time. A clock that were set back by an hour would stop all of it for an hour; this
+    one goes on, and is ahead by that much until the daemon starts again or the machine's clock has caught up.
+    """
+
+    __slots__ = ("_ahead_ns",)
+
+    def __init__(self) -> None:
+        self._ahead_ns = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self) -> int:
+        """Now. Any thread may ask."""
+        steady_ns = time.monotonic_ns()
+        ahead_ns = time.time_ns() - steady_ns
+        if ahead_ns > self._ahead_ns:
+            self._ahead_ns = ahead_ns
+        return (steady_ns + self._ahead_ns) // 1000
+
+
+wall_clock_us = Clock()
 
 
 class EndpointStatistics(msgspec.Struct, frozen=True):
