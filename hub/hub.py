@@ -199,14 +199,14 @@ class Hub:
 
     async def _expire(self) -> None:
         now_us = self.clock()
-        after_id = 0
+        seen = (0, 0)
         while True:
-            query = journal.overdue_messages(now_us, after_id, EXPIRY_PAGE)
+            query = journal.overdue_messages(now_us, seen, EXPIRY_PAGE)
             rows = await self.store.read(lambda tx, query=query: tx.sql.execute(query).all())  # type: ignore[misc]
             await self._end_waiting([journal.standing_of(row) for row in rows], "expired")
             if len(rows) < EXPIRY_PAGE:
                 return
-            after_id = rows[-1][0]
+            seen = (rows[-1][10], rows[-1][0])
 
     async def _expire_threads(self) -> None:
         """End threads whose call centre's times have passed (H20). Those that texts go on in are ended by texts."""

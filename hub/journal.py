@@ -318,12 +318,24 @@ def overdue_parts(now_us: int, limit: int) -> Select[Any]:
     )
 
 
-def overdue_messages(now_us: int, after_id: int, limit: int) -> Select[Any]:
-    """Pending messages whose validity has ended, in order of id."""
-    columns = [message.c[name] for name in MESSAGE_COLUMNS]
+def overdue_messages(now_us: int, after: tuple[int, int], limit: int) -> Select[Any]:
+    """Pending messages whose validity has ended, in the order of their ends.
+
+    Args:
+        now_us: now.
+        after: (end, id) of the last that was seen.
+        limit: at most so many.
+    """
+    c = message.c
+    columns = [c[name] for name in MESSAGE_COLUMNS]
     return (
         select(*columns)
-        .where(text("message.state < 2"), message.c.expires_us <= now_us, message.c.id > after_id)
-        .order_by(message.c.id)
+        .where(
+            text("message.state < 2"),
+            c.expires_us <= now_us,
+            c.expires_us >= after[0],
+            or_(c.expires_us > after[0], c.id > after[1]),
+        )
+        .order_by(c.expires_us, c.id)
         .limit(limit)
     )

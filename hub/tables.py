@@ -53,6 +53,13 @@ message = Table(
         sqlite_where=text("state = 0 AND attempts = 0 AND next_us > 0"),
         postgresql_where=text("state = 0 AND attempts = 0 AND next_us > 0"),
     ),
+    Index(
+        "ix_message_expiry",
+        "expires_us",
+        "id",
+        sqlite_where=text("state < 2"),
+        postgresql_where=text("state < 2"),
+    ),
     Index("ix_message_lane", "destination", "id", sqlite_where=text("state < 2"), postgresql_where=text("state < 2")),
     Index(
         "ix_message_thread",

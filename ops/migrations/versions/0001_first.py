@@ -143,6 +143,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 0 AND attempts = 0 AND next_us > 0"),
     )
     op.create_index(
+        "ix_message_expiry",
+        "message",
+        ["expires_us", "id"],
+        unique=False,
+        sqlite_where=sa.text("state < 2"),
+        postgresql_where=sa.text("state < 2"),
+    )
+    op.create_index(
         "ix_message_lane",
         "message",
         ["destination", "id"],
@@ -341,6 +349,12 @@ def downgrade() -> None:
     )
     op.drop_index(
         "ix_message_lane",
+        table_name="message",
+        sqlite_where=sa.text("state < 2"),
+        postgresql_where=sa.text("state < 2"),
+    )
+    op.drop_index(
+        "ix_message_expiry",
         table_name="message",
         sqlite_where=sa.text("state < 2"),
         postgresql_where=sa.text("state < 2"),
