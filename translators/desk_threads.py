@@ -29,41 +29,11 @@ class DeskThreads:
 
     async def designate(self, call_centre: str, token: str, assignment: Assignment, by: str) -> ThreadView:
         """See ``DeskServices``."""
-
-        def work(tx: Transaction) -> Thread:
-            thread = registry.designate(
-                tx,
-                call_centre,
-                token,
-                assignment.designation,
-                by=by,
-                now_us=self._hub.clock(),
-                new_id=self._hub.store.new_id,
-                desk_label=assignment.label,
-                place=assignment.place,
-            )
-            return self._switched(tx, call_centre, thread, assignment, by)
-
-        return view_of(await self._change(work, "designated"))
+        return await self._give(registry.designate, "designated", call_centre, token, assignment, by)
 
     async def transfer(self, call_centre: str, token: str, assignment: Assignment, by: str) -> ThreadView:
         """See ``DeskServices``."""
-
-        def work(tx: Transaction) -> Thread:
-            thread = registry.transfer(
-                tx,
-                call_centre,
-                token,
-                assignment.designation,
-                by=by,
-                now_us=self._hub.clock(),
-                new_id=self._hub.store.new_id,
-                desk_label=assignment.label,
-                place=assignment.place,
-            )
-            return self._switched(tx, call_centre, thread, assignment, by)
-
-        return view_of(await self._change(work, "transferred"))
+        return await self._give(registry.transfer, "transferred", call_centre, token, assignment, by)
 
     async def release(self, call_centre: str, token: str, by: str) -> ThreadView:
         """See ``DeskServices``."""
@@ -129,6 +99,33 @@ class DeskThreads:
         return await self._guarded(self._hub.store.read, work)
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _give(
+        self,
+        give: Callable[..., Thread],
+        news: str,
+        call_centre: str,
+        token: str,
+        assignment: Assignment,
+        by: str,
+    ) -> ThreadView:
+        """Give a thread to a CSR, by the registry's ``designate`` or ``transfer``."""
+
+        def work(tx: Transaction) -> Thread:
+            thread = give(
+                tx,
+                call_centre,
+                token,
+                assignment.designation,
+                by=by,
+                now_us=self._hub.clock(),
+                new_id=self._hub.store.new_id,
+                desk_label=assignment.label,
+                place=assignment.place,
+            )
+            return self._switched(tx, call_centre, thread, assignment, by)
+
+        return view_of(await self._change(work, news))
 
     def _owns(self, call_centre: str, number: str) -> bool:
         found = self._hub.directory.number(number)
