@@ -368,10 +368,7 @@ class Dispatcher:
     def withhold(self, message_id: int) -> Queued | None:
         """The entry of a message that is in memory and not being given; from now on it is not given any more."""
         entry = self.held.get(message_id)
-        if entry is None or entry.flying or entry.held:
-            return None
-        lane = entry.lane
-        if lane is None or (lane.busy and lane.head is entry):
+        if entry is None or entry.flying or entry.held or _is_busy(entry):
             return None
         entry.held = True
         return entry
