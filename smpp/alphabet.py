@@ -28,14 +28,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
-from smpp.alphabet_tables import ESCAPE, LOCKING_SHIFT, SINGLE_SHIFT
+from smpp.alphabet_tables import ESCAPE, LANGUAGES, LOCKING_SHIFT, SINGLE_SHIFT, UNDEFINED
 from smpp.errors import SmppError
 
 REPLACEMENT = "\ufffd"
 
 _ESCAPE_OCTET = bytes((ESCAPE,))
 _CARRIAGE_RETURN = 0x0D  # the same code in every locking table
-_UNDEFINED = "\ufffe"  # what charmap tables write for "no character"
+_HOLE = 0xE000  # see SeptetAlphabet._characters
+_SINGLE_SHIFT_ELEMENT, _LOCKING_SHIFT_ELEMENT = 0x24, 0x25  # 23.040 §9.2.3.24.15, .16
 _SEPTETS = bytes(range(128))
 _ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -118,26 +119,39 @@ class Alphabet(ABC):
         return f"<Alphabet {self.name}>"
 
 
+def _name_of(locking: int, single: int) -> str:
+    """``gsm7``; ``gsm7-tr`` for all the tables of a language; ``gsm7-tr-single`` for its single shift table alone."""
+    if not (locking or single):
+        return "gsm7"
+    language = LANGUAGES.get(single, "")
+    if language and locking == (single if single in LOCKING_SHIFT else 0):
+        return f"gsm7-{language}"
+    return f"gsm7-{language}-single" if language and not locking else f"gsm7-{locking}-{single}"
+
+
 class SeptetAlphabet(Alphabet):
     """The 7-bit alphabet of GSM: a locking table of 128 codes and a single shift table behind the escape."""
 
-    __slots__ = ("_characters", "_extension", "_slots")
+    __slots__ = ("_characters", "_extension", "_holes", "_slots")
 
     def __init__(self, locking: int, single: int) -> None:
         basic, extension = LOCKING_SHIFT[locking], SINGLE_SHIFT[single]
-        self.name = "gsm7" if not (locking or single) else f"gsm7-{locking}-{single}"
+        self.name = _name_of(locking, single)
         self.data_coding = 0xF1  # class 1, default alphabet: 0xF0 would be class 0, a flash message
         self.unit_bits, self.unit_octets, self.most_units = 7, 1, 2
-        # 23.040 §9.2.3.24.15: element 0x24 is the single shift, 0x25 the locking shift, each of one octet
-        self.shift_elements = bytes((0x24, 1, single)) * bool(single) + bytes((0x25, 1, locking)) * bool(locking)
-        slots = ["\0", *basic[1:], *(_UNDEFINED for _ in range(128))]
+        self.shift_elements = bytes((_SINGLE_SHIFT_ELEMENT, 1, single)) * bool(single)
+        self.shift_elements += bytes((_LOCKING_SHIFT_ELEMENT, 1, locking)) * bool(locking)
+        slots = ["\0", *basic[1:], *(UNDEFINED for _ in range(128))]
         slots[ESCAPE] = basic[0]
         for code, character in extension.items():
             if character not in basic:
                 slots[0x80 | code] = character
         self._slots = codecs.charmap_build("".join(slots))
-        self._characters = basic
-        self._extension = {basic[code]: character for code, character in extension.items()}
+        # A code without a character still may be one behind the escape, so it decodes to a private code point first.
+        holes = {_HOLE + code for code, character in enumerate(basic) if character == UNDEFINED}
+        self._characters = "".join(chr(_HOLE + at) if _HOLE + at in holes else basic[at] for at in range(128))
+        self._holes = dict.fromkeys(holes, REPLACEMENT)
+        self._extension = {self._characters[code]: character for code, character in extension.items()}
 
     def try_encode(self, text: str) -> bytes | None:
         """Encode to unpacked septets, or say None when a character is not carried."""
@@ -184,8 +198,8 @@ class SeptetAlphabet(Alphabet):
         text: str = codecs.charmap_decode(octets, "replace", self._characters)[0]
         if ESCAPE in octets:
             extension = self._extension
-            return _ESCAPED.sub(lambda match: extension.get(match[1], match[1].strip("\x1b") or " "), text)
-        return text
+            text = _ESCAPED.sub(lambda match: extension.get(match[1], match[1].strip("\x1b") or " "), text)
+        return text.translate(self._holes) if self._holes else text
 
 
 class OctetAlphabet(Alphabet):
@@ -272,13 +286,15 @@ class Ucs2Alphabet(Alphabet):
         return first + _LONE_SURROGATE.sub(REPLACEMENT, middle) + last + REPLACEMENT * odd
 
 
-@lru_cache(maxsize=256)
+_septet_alphabet = lru_cache(maxsize=256)(SeptetAlphabet)
+
+
 def septet_alphabet(locking: int = 0, single: int = 0) -> SeptetAlphabet:
     """The septet alphabet of two national language identifiers.
 
     An identifier without a table means the default table, as 23.040 §9.2.3.24.15 wants.
     """
-    return SeptetAlphabet(locking if locking in LOCKING_SHIFT else 0, single if single in SINGLE_SHIFT else 0)
+    return _septet_alphabet(locking if locking in LOCKING_SHIFT else 0, single if single in SINGLE_SHIFT else 0)
 
 
 GSM7 = septet_alphabet()
@@ -293,8 +309,18 @@ EUC_JP = OctetAlphabet("euc-jp", "euc_jp", 0x0D, most_units=3)
 # cp949 is EUC-KR with all syllables in two octets, as Korean handsets have it; Python's own euc_kr writes eight.
 EUC_KR = OctetAlphabet("euc-kr", "cp949", 0x0E, most_units=2)
 
+# All the tables of each language. The single shift table alone costs three octets less of header; that is worth a name
+# where the default table has most of the letters, as for Turkish and Portuguese. Spanish has nothing else.
+NATIONAL: tuple[SeptetAlphabet, ...] = (
+    septet_alphabet(0, 1),
+    septet_alphabet(0, 3),
+    *(septet_alphabet(language, language) for language in LANGUAGES),
+)
+"""The alphabets of national language tables. Nobody gets them unasked: many phones do not read them."""
+
 BY_NAME: dict[str, Alphabet] = {
-    alphabet.name: alphabet for alphabet in (GSM7, ASCII, LATIN1, SHIFT_JIS, CYRILLIC, HEBREW, UCS2, EUC_JP, EUC_KR)
+    alphabet.name: alphabet
+    for alphabet in (GSM7, ASCII, LATIN1, SHIFT_JIS, CYRILLIC, HEBREW, UCS2, EUC_JP, EUC_KR, *NATIONAL)
 }
 
 
@@ -330,6 +356,23 @@ def alphabet_of(data_coding: int, default: Alphabet) -> Alphabet | None:
     Returns: the alphabet, or None when the octets are no text (8-bit data, pictograms, compressed text).
     """
     return _BY_DATA_CODING.get(data_coding, default) if data_coding else default
+
+
+def shifted(alphabet: Alphabet, elements: Sequence[tuple[int, bytes]]) -> Alphabet:
+    """Tell the alphabet of a message whose user data header may name national language tables.
+
+    Args:
+        alphabet: what data_coding names.
+        elements: ``(identifier, data)`` of the header, ``reassembly.Udh.elements``.
+
+    Returns: the septet alphabet of those tables; ``alphabet`` itself when none is named or it is not of septets. Of
+        several elements of a kind the last counts (23.040 §9.2.3.24); an unknown language is the default table.
+    """
+    if not isinstance(alphabet, SeptetAlphabet):
+        return alphabet
+    tables = {identifier: data[0] for identifier, data in elements if len(data) == 1}
+    locking, single = tables.get(_LOCKING_SHIFT_ELEMENT, 0), tables.get(_SINGLE_SHIFT_ELEMENT, 0)
+    return septet_alphabet(locking, single) if locking or single else alphabet
 
 
 def data_coding_of(alphabet: Alphabet, default: Alphabet) -> int:

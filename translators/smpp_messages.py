@@ -26,7 +26,7 @@ from hub.model import (
 )
 from smpp import receipt as smpp_receipt
 from smpp import tlv
-from smpp.alphabet import GSM7, UCS2, Alphabet, UnencodableText, alphabet_of, looks_like_ucs2
+from smpp.alphabet import GSM7, UCS2, Alphabet, UnencodableText, alphabet_of, looks_like_ucs2, shifted
 from smpp.constants import (
     REGISTERED_RECEIPT_MASK,
     CommandStatus,
@@ -204,6 +204,8 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         octets = data.octets
         if alphabet is None:
             octets = whole
+        elif data.udh is not None:
+            alphabet = shifted(alphabet, data.udh.elements)
     if alphabet is None:
         return Arrival(
             source=source,
@@ -214,7 +216,12 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
             not_before_us=not_before_us,
             attributes={"data_coding": str(pdu.data_coding), "esm_class": str(esm_class & _UDHI)},
         )
-    if pdu.data_coding == 0 and len(octets) >= LEAST_UCS2 and looks_like_ucs2(octets):
+    if (
+        pdu.data_coding == 0
+        and len(octets) >= LEAST_UCS2
+        and looks_like_ucs2(octets)
+        and not alphabet.shift_elements  # who names septet tables sends septets
+    ):
         alphabet = UCS2
     text = alphabet.decode(octets) if concatenation is None else alphabet.decode_part(octets)
     return Arrival(

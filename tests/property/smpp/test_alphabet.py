@@ -98,7 +98,11 @@ def test_every_data_coding_means_something(data_coding: int, default: Alphabet) 
 
 @given(mixed_texts, st.lists(alphabets, min_size=1, max_size=4), alphabets)
 def test_choose_is_the_smallest_of_the_allowed(text: str, allowed: list[Alphabet], default: Alphabet) -> None:
-    costs = {one: one.unit_bits * one.units(text) for one in allowed if one.encodable(text)}
+    costs = {
+        one: one.unit_bits * one.units(text) + 8 * (1 + len(one.shift_elements)) * bool(one.shift_elements)
+        for one in allowed
+        if one.encodable(text)
+    }
     encoded = encode_smallest(text, allowed, default)
     if not costs:
         assert encoded is None

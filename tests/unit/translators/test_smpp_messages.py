@@ -156,6 +156,31 @@ def test_ucs2_under_data_coding_0_is_taken_only_when_it_can_be_nothing_else() ->
     assert read(b"\0a\0b") == "@a@b"
 
 
+@pytest.mark.parametrize(
+    ("data_coding", "message", "text"),
+    [
+        (0, "06 240101 250101 0c 1b69 1b65 04", "ğı€€"),  # Turkish, both tables
+        (0xF1, "06 240101 250101 0c", "ğ"),
+        (0, "03 240102 1b61 1b69 05", "áíé"),  # Spanish behind the default table
+        (0, "03 2401 0c 00 61", "@a"),
+        (0, "03 250106 15 50 61", "काa"),
+        (0, "03 250107 00 61 00 61 00 61 00 61", "\ufffda" * 4),  # 0x00 is empty in Kannada; this is no UCS-2
+        (0, "03 240163 1b65", "€"),  # a language of the future is the default table
+        (8, "03 240101 011f", "ğ"),  # not septets: the element means nothing
+    ],
+)
+def test_the_tables_that_a_header_names_are_used(data_coding: int, message: str, text: str) -> None:
+    pdu = DeliverSm(esm_class=0x40, data_coding=data_coding, short_message=bytes.fromhex(message))
+    assert read_message(pdu, Dialect(), 0).text == text
+
+
+def test_a_part_with_national_tables_keeps_its_number() -> None:
+    message = bytes.fromhex("0b 0003 07 02 01 240101 250101 0c0c")
+    arrival = read_message(DeliverSm(esm_class=0x40, short_message=message), Dialect(), 0)
+    assert arrival.concatenation is not None
+    assert (arrival.text, arrival.concatenation.total, arrival.concatenation.number) == ("ğğ", 2, 1)
+
+
 def test_octets_that_are_no_text_pass_as_they_came() -> None:
     came = SubmitSm(source_addr="1", destination_addr="2", data_coding=4, esm_class=0x40, short_message=b"\x01\x70\x01")
     arrival = read_message(
