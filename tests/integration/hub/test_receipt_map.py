@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub import Outcome, Part, ReceiptState, Result
+from hub import Accepted, Outcome, Part, ReceiptState, Result
 from tests.fixtures_hub import SECOND, Clock, World
 from tests.integration.hub.test_receipts import carrier, handed_over, news, submitted
 
@@ -43,3 +43,17 @@ async def test_a_receipt_counts_long_after_the_validity_has_ended(any_world: Wor
         await world.receive("link:one", news("a1"))
         await world.until(account.receipts)
     assert [receipt.state for receipt in account.receipts()] == [ReceiptState.DELIVERED]
+
+
+async def test_receipts_that_come_again_or_uncalled_are_answered_ok(any_world: World, fast_clock: Clock) -> None:
+    """An error would make the carrier send them for ever."""
+    world = any_world
+    world.add("link:one", script=carrier)
+    account = world.add("account:agg")
+    async with world.running():
+        await world.settled()
+        await submitted(world, "a")
+        await handed_over(world)
+        for carrier_id in ("a1", "a1", "nobody's", "nobody's"):
+            assert await world.receive("link:one", news(carrier_id)) == [Accepted(0)]
+        await world.until(account.receipts)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from hub.model import ReceiptState
+from hub.errors import Unsplittable
+from hub.model import Kind, Message, ReceiptState
+from smpp.alphabet import ASCII, GSM7, LATIN1, Alphabet
 from smpp.codec import decode, encode
 from smpp.constants import CommandStatus
 from smpp.errors import EncodeError
 from smpp.pdu import DeliverSm, SubmitSm
 from smpp.receipt import IdForm
 from smpp.tlv import Tag
-from translators.smpp_messages import BadMessage, Dialect, address_of, address_to, read_message
+from translators.smpp_messages import BadMessage, Dialect, address_of, address_to, read_message, write_messages
 
 NOW_US = 1_800_000_000_000_000
 DIALECT = Dialect()
@@ -81,3 +83,34 @@ def test_an_at_sign_in_an_alphanumeric_sender_is_ascii_and_ends_nothing() -> Non
     assert address_of(read.source_addr_ton, read.source_addr) == "A@HOME"
     with pytest.raises(EncodeError, match="NUL"):
         encode(SubmitSm(source_addr="A\0HOME", destination_addr="2"))  # as GSM would have it
+
+
+def text_message(text: str) -> Message:
+    return Message(
+        id=7 << 22,
+        kind=Kind.TEXT,
+        origin="desk:x",
+        endpoint="link:y",
+        source="+18005550100",
+        destination="+16175551212",
+        text=text,
+        received_us=NOW_US,
+        expires_us=NOW_US + 1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("default", "octets", "text"),
+    [(GSM7, b"caf\x05 \x00 \x02", "café @ $"), (LATIN1, b"caf\xe9 @ $", "café @ $"), (ASCII, b"cafe @ $", "cafe @ $")],
+)
+def test_data_coding_0_is_read_and_written_as_the_peer_means_it(default: Alphabet, octets: bytes, text: str) -> None:
+    dialect = Dialect(default=default, allowed=(default,))
+    assert read_message(deliver(octets, data_coding=0), dialect, NOW_US).text == text
+    (pdu,) = write_messages(text_message(text), dialect, SubmitSm)
+    assert (pdu.short_message, pdu.data_coding) == (octets, 0)
+
+
+def test_a_text_of_more_than_255_parts_is_not_sent() -> None:
+    assert len(write_messages(text_message("a" * 153 * 255), DIALECT, SubmitSm)) == 255
+    with pytest.raises(Unsplittable, match="too-long"):
+        write_messages(text_message("a" * (153 * 255 + 1)), DIALECT, SubmitSm)
