@@ -194,8 +194,11 @@ class Hub:
 
     async def _sweep(self) -> None:
         await self._intake.sweep()
-        for request in await self.store.read(operations.requests):
-            await self._carry_out(request)
+        requests = await self.store.read(operations.requests)
+        while requests:
+            for request in requests:
+                await self._carry_out(request)
+            requests = await self.store.read(operations.requests)
 
     async def _expire(self) -> None:
         now_us = self.clock()

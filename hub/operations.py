@@ -19,6 +19,7 @@ from hub.tables import arrived_part, message, operator_request, parked_receipt
 from store import Transaction
 from threading_tokens.tables import event_table, thread_table
 
+REQUESTS_PAGE = 100  # requests carried out between two looks at what else came
 PENDING = (State.QUEUED, State.SUBMITTING)
 
 
@@ -76,7 +77,7 @@ def ask(tx: Transaction, request: Request) -> None:
 
 def requests(tx: Transaction) -> list[Request]:
     """What was asked for and not carried out yet, oldest first."""
-    rows = tx.sql.execute(select(operator_request).order_by(operator_request.c.id).limit(100)).all()
+    rows = tx.sql.execute(select(operator_request).order_by(operator_request.c.id).limit(REQUESTS_PAGE)).all()
     return [Request(*row) for row in rows]
 
 

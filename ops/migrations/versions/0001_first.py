@@ -301,6 +301,7 @@ def upgrade() -> None:
     )
 
 
+# long because: as above.
 def downgrade() -> None:
     """Undo."""
     op.drop_table("thread_event")

@@ -112,12 +112,13 @@ async def test_all_receipts_come_before_the_last_answer(any_world: World, fast_c
         await submitted(world)
         await world.until(lambda: len(link.given) == 3)
         await world.receive("link:one", news("a1"), news("a2"), news("a3"))
-        assert await count(world, parked_receipt) == 1
+        await world.receive("link:one", news("a3", U))  # again, and not the same
+        assert await count(world, parked_receipt) == 2
         assert account.receipts() == []
         await link.answer(hub, [carrier(link.given[2][1])])
         await world.until(account.receipts)
         assert await count(world, parked_receipt) == 0
-        assert hub.counters.events["receipts_parked", "link:one"] == 1
+        assert hub.counters.events["receipts_parked", "link:one"] == 2
     assert account.receipts()[0].state is D
 
 
