@@ -13,6 +13,7 @@ from ops import logs, schema
 from ops.cli_operate import queue, thread
 from ops.cli_provision import CommandRefused, account, config_options, provision, refusals_told
 from ops.cli_simulate import simulate
+from ops.cli_text import text_group
 from ops.config import Config, ConfigErrors, file_problems
 from ops.daemon import run_daemon
 from ops.demo import run_demo, run_stage
@@ -99,7 +100,7 @@ def _plainly(group: BaseExceptionGroup[OSError]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-for command in (provision, account, thread, queue, simulate):
+for command in (provision, account, thread, queue, simulate, text_group):
     main.add_command(command)
 
 
