@@ -367,7 +367,7 @@ class Desk:
         machine = ComponentStream(Role.ACCEPT, secret=SECRET, domains=(DOMAIN,), stream_id=secrets.token_hex(8))
         try:
             async with trio.open_nursery() as nursery:
-                await self._converse(stream, machine, nursery)
+                await self._converse(stream, machine, nursery, trio.Lock())
                 nursery.cancel_scope.cancel()
         finally:
             if self.stream is stream:
@@ -375,7 +375,9 @@ class Desk:
                 self._output.clear()
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, stream: trio.abc.Stream, machine: ComponentStream, nursery: trio.Nursery) -> None:
+    async def _converse(
+        self, stream: trio.abc.Stream, machine: ComponentStream, nursery: trio.Nursery, sending: trio.Lock
+    ) -> None:
         try:
             while machine.phase is not Phase.CLOSED:
                 data = await stream.receive_some(65_536)
@@ -385,18 +387,19 @@ class Desk:
                 stanzas = machine.receive(bytes(data))
                 octets = machine.take_octets()
                 if octets:
-                    await stream.send_all(octets)
+                    async with sending:  # the end of the stream is answered while the writer may be at work
+                        await stream.send_all(octets)
                 if machine.phase is Phase.OPEN and not opened:
                     self.stream = stream
                     self.connections += 1
                     self._output.clear()
-                    nursery.start_soon(self._write, stream)
+                    nursery.start_soon(self._write, stream, sending)
                 for stanza in stanzas:
                     self._take(stanza)
         except _BROKEN:
             return
 
-    async def _write(self, stream: trio.abc.Stream) -> None:
+    async def _write(self, stream: trio.abc.Stream, sending: trio.Lock) -> None:
         while True:
             if not self._output:
                 self._to_write = trio.Event()
@@ -404,7 +407,8 @@ class Desk:
             octets = "".join(self._output).encode()
             self._output.clear()
             try:
-                await stream.send_all(octets)
+                async with sending:
+                    await stream.send_all(octets)
             except _BROKEN:
                 return
 
