@@ -101,6 +101,12 @@ class Queued(Entry):
         self.handed = 0
         self.expecting = 0
 
+    def stands(self, standing: journal.Standing) -> None:
+        """Take over how far its row has come."""
+        self.next_part = standing.next_part
+        self.attempts = standing.attempts
+        self.in_doubt = standing.in_doubt
+
 
 Finish = Callable[["Dispatcher", list[tuple[Queued, str]]], Awaitable[None]]
 
@@ -360,7 +366,7 @@ class Dispatcher:
         While it stands aside, no scan loads the message. Read the row again before you believe it.
         """
         entry = Queued(standing.message.id, standing.message)
-        entry.next_part, entry.attempts, entry.in_doubt = standing.next_part, standing.attempts, standing.in_doubt
+        entry.stands(standing)
         self.held[entry.id] = entry
         self.lanes.push(entry.id, entry)
         return entry
@@ -553,9 +559,7 @@ class Dispatcher:
 
     def _enter(self, key: Any, standing: journal.Standing) -> None:
         entry = Queued(standing.message.id, standing.message)
-        entry.next_part = standing.next_part
-        entry.attempts = standing.attempts
-        entry.in_doubt = standing.in_doubt
+        entry.stands(standing)
         # A refusal after a doubt does not end it. For a later part the mark may be one too many: that costs nothing.
         entry.doubtful = standing.in_doubt > 0 and standing.attempts > 0
         if standing.state is State.SUBMITTING:

@@ -255,11 +255,7 @@ class Hub:
         try:
             for standing in await self.store.read(lambda tx: operations.standings(tx, list(aside))):
                 entry = aside.pop(standing.message.id)
-                entry.next_part, entry.attempts, entry.in_doubt = (
-                    standing.next_part,
-                    standing.attempts,
-                    standing.in_doubt,
-                )
+                entry.stands(standing)
                 pending.append(entry)
         finally:
             for entry in aside.values():

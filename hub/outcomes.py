@@ -114,7 +114,7 @@ class Outcomes:
         batch = Batch()
         for standing in standings:
             entry = Queued(standing.message.id, standing.message)
-            entry.next_part, entry.attempts, entry.in_doubt = standing.next_part, standing.attempts, standing.in_doubt
+            entry.stands(standing)
             self._die(endpoint, entry, reason, now_us, batch)
         await self.write(endpoint, None, batch)
 

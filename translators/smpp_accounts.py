@@ -39,7 +39,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
         window: unanswered deliver_sm on each bind, at most.
         inbox: its requests waiting for the journal, for each bind.
         in_per_s: messages a second that it may submit, 0 for no limit.
-        sources: the addresses that it may send from, or their beginnings ended by ``*``; empty for any.
+        sources: the addresses that it may send from, or their beginnings ended by ``*``; empty for any but
+            call centres' numbers (``hub.routing.may_send_as``).
         receipts: whether it gets the receipts it asks for (H31).
         gap_us: least time between two parts of one lane towards it (H30).
         validity_us, max_attempts: see ``hub.endpoint.Endpoint``; receipts wait that long for it to bind.

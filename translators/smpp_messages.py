@@ -200,11 +200,9 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         if data.concatenation is not None and alphabet is not None:
             c = data.concatenation
             concatenation = Concatenation(c.reference, c.total, c.number)
-        whole = message_octets(octets, pdu.tlvs)
-        octets = data.octets
-        if alphabet is None:
-            octets = whole
-        elif data.udh is not None:
+        # Octets that are no text pass with their header; of a text, the header has been read.
+        octets = message_octets(octets, pdu.tlvs) if alphabet is None else data.octets
+        if alphabet is not None and data.udh is not None:
             alphabet = shifted(alphabet, data.udh.elements)
     if alphabet is None:
         return Arrival(
