@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import phonenumbers
 
@@ -38,15 +38,11 @@ def link_settings(link: Link, environ: Mapping[str, str]) -> LinkSettings:
         system_type=link.system_type,
         interface_version=int(link.version.replace(".", ""), 16),
         bind_types=_BIND_TYPES[link.bind_mode],
-        dialect=Dialect(
-            default=BY_NAME[link.default_alphabet],
-            allowed=tuple(BY_NAME[name] for name in link.alphabets),
-            method=Method(link.long_message),
+        dialect=_dialect(
+            link,
             ask_receipts=link.registered_delivery,
             id_form=IdForm(link.message_id_form),
-            country_code=_country_code(link.default_region),
             service_type=link.service_type,
-            plus=link.address_plus,
             source_ton=link.source_ton,
             source_npi=link.source_npi,
             destination_ton=link.destination_ton,
@@ -74,14 +70,7 @@ def account_settings(account: Account) -> AccountSettings:
         networks=account.allowed_ips,
         bind_states=() if every else tuple(_BIND_STATES[mode] for mode in account.bind_modes),
         max_binds=account.max_binds,
-        dialect=Dialect(
-            default=BY_NAME[account.default_alphabet],
-            allowed=tuple(BY_NAME[name] for name in account.alphabets),
-            method=Method(account.long_message),
-            ask_receipts="never",
-            country_code=_country_code(account.default_region),
-            plus=account.address_plus,
-        ),
+        dialect=_dialect(account, ask_receipts="never"),
         window=account.window,
         inbox=account.inbox,
         in_per_s=account.throughput_per_s,
@@ -123,6 +112,18 @@ def _verifying_context(link: Link) -> ssl.SSLContext:
     if link.tls_cert_file:
         context.load_cert_chain(link.tls_cert_file, link.tls_key_file or None)
     return context
+
+
+def _dialect(peer: Link | Account, **own: Any) -> Dialect:
+    """How a peer writes SMPP: what links and accounts are both told, and what is the link's own."""
+    return Dialect(
+        default=BY_NAME[peer.default_alphabet],
+        allowed=tuple(BY_NAME[name] for name in peer.alphabets),
+        method=Method(peer.long_message),
+        country_code=_country_code(peer.default_region),
+        plus=peer.address_plus,
+        **own,
+    )
 
 
 def _country_code(region: str) -> str:
