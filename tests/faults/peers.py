@@ -122,9 +122,10 @@ class SmppPeer:
                 frames, consumed = split_frames(buffer + bytes(data))
                 buffer = (buffer + bytes(data))[consumed:]
                 answers: list[bytes] = []
+                taken = len(self.taken)
                 for frame in frames:
                     answers += await self._take(stream, decode(frame))
-                if answers and self.drops_answers:
+                if self.drops_answers and len(self.taken) > taken:
                     return
                 if answers:
                     if self.answer_delay_s:

@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from hub import journal, tables
 from hub.model import Kind
-from store import metadata
 
 
-@pytest.fixture(scope="module")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlalchemy.Connection]:
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path_factory.mktemp('plans')}/x.db")
-    metadata.create_all(engine, tables=[tables.message, tables.arrived_part])
+@pytest.fixture(scope="module", params=["first to last", "last to first"])
+def connection(request: pytest.FixtureRequest) -> Iterator[sqlalchemy.Connection]:
+    """The tables, with their indexes made in one order and in the other: between equals SQLite takes the latest."""
+    engine = sqlalchemy.create_engine("sqlite://")
     with engine.connect() as opened:
+        for table in (tables.message, tables.arrived_part):
+            opened.execute(CreateTable(table))
+            by_name = sorted(table.indexes, key=lambda index: str(index.name))
+            for index in by_name if request.param == "first to last" else reversed(by_name):
+                opened.execute(CreateIndex(index))
         yield opened
     engine.dispose()
 
