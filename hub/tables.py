@@ -4,7 +4,8 @@
 in step. ``arrived_part`` holds parts of texts that are not complete yet (and, afterwards, which upstream ids a text
 has). ``carrier_part`` maps a carrier's ids to parts whose receipts are awaited. ``parked_receipt`` holds receipts that
 overtook the answer they belong to. ``feed`` is the outbox that services follow. ``operator_request`` is how the command
-line asks a running daemon for something.
+line asks a running daemon for something. ``opt_out`` is the ledger of customers who want no texts from a number,
+``opt_out_audit`` who changed it. ``account_day`` counts what an account has sent in a day.
 """
 
 from __future__ import annotations
@@ -141,4 +142,41 @@ operator_request = Table(
     Column("message_id", BigInteger, nullable=False),
     Column("who", String(80), nullable=False),
     Column("at_us", BigInteger, nullable=False),
+)
+
+opt_out = Table(
+    "opt_out",
+    metadata,
+    Column("number", String(64), primary_key=True),  # the sender's: what the customer texted STOP to
+    Column("customer", String(64), primary_key=True),
+    Column("is_out", SmallInteger, nullable=False),  # 0 once the customer is in again
+    Column("since_us", BigInteger, nullable=False),
+    Column("how", String(16), nullable=False),  # keyword, desk, operator, import
+    Column("who", String(80), nullable=False),
+    Column("word", String(32), nullable=False),  # the key word, never the text
+    Index("ix_opt_out_number", "number", sqlite_where=text("is_out = 1"), postgresql_where=text("is_out = 1")),
+    sqlite_with_rowid=False,
+)
+
+opt_out_audit = Table(
+    "opt_out_audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("customer", String(64), nullable=False),
+    Column("action", String(16), nullable=False),  # out, in, override
+    Column("how", String(16), nullable=False),
+    Column("who", String(80), nullable=False),
+    Column("word", String(32), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+account_day = Table(
+    "account_day",
+    metadata,
+    Column("account", String(80), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970-01-01, UTC
+    Column("taken", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

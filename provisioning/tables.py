@@ -37,6 +37,7 @@ link_table = _named("link")
 account_table = _named("account")
 desk_table = _named("desk")
 route_table = _named("route")
+link_group_table = _named("link_group")
 
 number_table = Table(
     "number",
