@@ -25,6 +25,7 @@ class Endpoint(Protocol):
     Attributes:
         name: ``"link:acme"``, ``"account:agg1"``, ``"desk:helpline"``; unique, stable over restarts.
         gap_us: least time between two parts of one lane (H30).
+        source_gap_us: least time between two parts from one source over all its lanes, 0 for none.
         validity_us: how long a message is tried when its sender did not say.
         max_attempts: temporary refusals after which a message becomes a dead letter.
     """
@@ -36,6 +37,11 @@ class Endpoint(Protocol):
 
     @property
     def gap_us(self) -> int:
+        """Microseconds."""
+        ...
+
+    @property
+    def source_gap_us(self) -> int:
         """Microseconds."""
         ...
 

@@ -50,6 +50,7 @@ class Result(IntEnum):
     REFUSED = 3  # refused for good: a dead letter
     IN_DOUBT = 4  # submitted, never answered: journalled as such, sent again with the same identity
     UNSENT = 5  # given, but never written to the wire: queued again, no doubt
+    REROUTED = 6  # refused for good here, but another way is open: the same head, at once, no attempt is counted
 
 
 class ReceiptState(StrEnum):
@@ -91,6 +92,9 @@ class Reason(StrEnum):
     TOO_LONG = "too-long"
     BAD_TEXT = "bad-text"
     NO_SPACE = "no-space"
+    OPTED_OUT = "opted-out"
+    FILTERED = "filtered"
+    TOO_MUCH = "too-much"
 
 
 class Concatenation(msgspec.Struct, frozen=True, gc=False):
@@ -226,6 +230,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         reason: one word or a protocol's status name, for dead letters and metrics; never text of the message.
         retry_after_us: with RETRY or THROTTLED, the least wait, 0 for the endpoint's policy.
         receipt_expected: True when the next system will send a receipt for it.
+        via: the endpoint that ``carrier_id`` is an id of, when it is not the one that reports: a link of a group.
     """
 
     part: Part
@@ -234,6 +239,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     retry_after_us: int = 0
     receipt_expected: bool = False
+    via: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):

@@ -67,6 +67,7 @@ class ScriptedEndpoint:
         script: Script = accept,
         window: int = 100,
         gap_us: int = 0,
+        source_gap_us: int = 0,
         validity_us: int = DAY,
         max_attempts: int = 3,
         characters: int = 1_000,
@@ -75,6 +76,7 @@ class ScriptedEndpoint:
         self.script = script
         self.window = window
         self.gap_us = gap_us
+        self.source_gap_us = source_gap_us
         self.validity_us = validity_us
         self.max_attempts = max_attempts
         self.characters = characters

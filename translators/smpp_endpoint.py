@@ -59,7 +59,7 @@ class SmppEndpoint:
         dialect: how the peer writes SMPP.
         make: SubmitSm towards a carrier, DeliverSm towards an ESME.
         clock: now in microseconds.
-        gap_us, validity_us, max_attempts: see ``hub.endpoint.Endpoint``.
+        gap_us, source_gap_us, validity_us, max_attempts: see ``hub.endpoint.Endpoint``.
         per_s: messages a second towards the peer, 0 for no limit.
     """
 
@@ -74,10 +74,12 @@ class SmppEndpoint:
         gap_us: int,
         validity_us: int,
         max_attempts: int,
+        source_gap_us: int = 0,
         per_s: float = 0.0,
     ) -> None:
         self.name = name
         self.gap_us = gap_us
+        self.source_gap_us = source_gap_us
         self.validity_us = validity_us
         self.max_attempts = max_attempts
         self.sessions: list[Session] = []  # bound, of either kind

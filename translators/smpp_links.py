@@ -36,6 +36,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         window: unanswered requests on each bind, at most.
         per_s: messages a second over all binds, 0 for no limit.
         gap_us: least time between two parts of one lane (H30).
+        source_gap_us: least time between two parts from one source number, 0 for none.
         validity_us, max_attempts: see ``hub.endpoint.Endpoint``.
         enquire_link_s, response_s: seconds.
         tls: an ``ssl.SSLContext``, or None.
@@ -55,6 +56,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 100
     per_s: float = 0.0
     gap_us: int = 100_000
+    source_gap_us: int = 0
     validity_us: int = DAY_US
     max_attempts: int = 12
     enquire_link_s: float = 30.0
@@ -88,6 +90,7 @@ class SmppLink(SmppEndpoint):
             SubmitSm,
             clock=clock,
             gap_us=settings.gap_us,
+            source_gap_us=settings.source_gap_us,
             validity_us=settings.validity_us,
             max_attempts=settings.max_attempts,
             per_s=settings.per_s,

@@ -136,6 +136,7 @@ class XmppDesk:
         self.settings = settings
         self.name = f"desk:{settings.name}"
         self.gap_us = settings.gap_us
+        self.source_gap_us = 0  # a call centre is not counted in texts a second
         self.validity_us = settings.validity_us
         self.max_attempts = settings.max_attempts
         self._road = road
