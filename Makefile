@@ -17,7 +17,7 @@ help:
 	@echo "make lint     ruff, mypy, layers, tests/meta"
 	@echo "make format   let ruff put the source in form"
 	@echo "make faults   tests/faults, twenty times as long; KILLS=N for that many kills -9 in all"
-	@echo "make soak     hours of load (loadtests.soak)"
+	@echo "make soak     fifteen minutes of load while links flap and throttle; HOURS=N or MINUTES=N for others"
 	@echo "make fuzz     tests/property with ten thousand examples each"
 	@echo "make bench    measure throughput and latency (loadtests.bench)"
 	@echo "make lock     remake the pinned files from the ranges in pyproject.toml"
@@ -55,7 +55,7 @@ faults:
 
 soak:
 	@ops/setup/setup test
-	.venv/bin/python -m loadtests.soak
+	.venv/bin/python -m loadtests.soak $(if $(HOURS),--hours=$(HOURS)) $(if $(MINUTES),--minutes=$(MINUTES))
 
 fuzz:
 	@ops/setup/setup dev

@@ -47,20 +47,17 @@ def engine_of(url: str) -> sqlalchemy.Engine:
 def read_book(url: str) -> Book:
     """Read the whole journal."""
     engine = engine_of(url)
+    book = Book({}, {}, {}, [], {}, 0, 0)
     try:
         with engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.select(message).order_by(message.c.id)).mappings().all()
+            for kind, enter in ((Kind.TEXT, _enter_text), (Kind.RECEIPT, _enter_receipt)):
+                query = sqlalchemy.select(message).where(message.c.kind == kind.value).order_by(message.c.id)
+                for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
+                    book.pending += row["state"] < State.ACCEPTED.value
+                    book.doubts += row["in_doubt"]
+                    enter(book, row)
     finally:
         engine.dispose()
-    book = Book({}, {}, {}, [], {}, 0, 0)
-    for row in rows:
-        book.pending += row["state"] < State.ACCEPTED.value
-        book.doubts += row["in_doubt"]
-        if row["kind"] == Kind.TEXT.value:
-            _enter_text(book, row)
-    for row in rows:
-        if row["kind"] == Kind.RECEIPT.value:
-            _enter_receipt(book, row)
     return book
 
 

@@ -24,12 +24,14 @@ class Scene:
 
     Attributes:
         daemon, carrier, esme, desk, load: who.
+        carriers: the carrier and, where a test has more, the others of its group; all keep the books of the first.
         url: the store.
         nursery: of the peers.
     """
 
     def __init__(self, daemon: DaemonProcess, carrier: Carrier, esme: Esme, desk: Desk, url: str) -> None:
         self.daemon, self.carrier, self.esme, self.desk, self.url = daemon, carrier, esme, desk, url
+        self.carriers = [carrier]
         self.load = Load(carrier.chance, carrier, esme, desk)
         self.nursery: trio.Nursery | None = None
 
@@ -39,7 +41,7 @@ class Scene:
 
     def _is_up(self) -> bool:
         self.daemon.check_alive()
-        return self.carrier.bound and self.esme.bound and self.desk.connected
+        return all(carrier.bound for carrier in self.carriers) and self.esme.bound and self.desk.connected
 
     async def drain(self, within_s: float = DRAIN_S) -> None:
         """Wait until the journal has nothing left to do and nobody owes anybody a receipt."""
@@ -48,7 +50,7 @@ class Scene:
                 self.daemon.check_alive()
                 waiting = await trio.to_thread.run_sync(pending_of, self.url)
                 waiting += await trio.to_thread.run_sync(awaiting_receipts, self.url)
-                peers = self.carrier.owes + self.carrier.unanswered + self.esme.unanswered
+                peers = sum(carrier.owes + carrier.unanswered for carrier in self.carriers) + self.esme.unanswered
                 if not waiting and not peers:
                     return
                 await trio.sleep(0.1)
@@ -57,6 +59,17 @@ class Scene:
         raise AssertionError(
             f"not drained in {within_s} s: {waiting} messages, peers owe {peers}: {dict(list(left.items())[:20])}"
         )
+
+    async def add_carrier(self, port: int) -> Carrier:
+        """Let another carrier of the first one's group listen."""
+        assert self.nursery is not None
+        other = Carrier(self.carrier.chance)
+        other.taken, other.told = self.carrier.taken, self.carrier.told
+        self.carriers.append(other)
+        self.nursery.start_soon(
+            trio.serve_listeners, other.serve, await trio.open_tcp_listeners(port, host="127.0.0.1")
+        )
+        return other
 
     async def stop(self, within_s: float = STOP_S) -> None:
         """End the daemon in order, while the peers go on: with nothing left to wait for, that is quick."""
