@@ -26,6 +26,7 @@ from typing import Any
 
 from loadtests.processes import HELPLINE, PASSWORD, ROOT, Echo, HubProcess, Place, Tool, ToolFailed, free_ports
 from loadtests.profile import Profiler
+from loadtests.wire import CUSTOMERS_OF_A_LINK
 
 BINDS = 4
 WINDOW = 250  # for each bind: a thousand unanswered in all, which is what keeps the hub busy and waits short
@@ -33,13 +34,38 @@ SOURCE_WINDOW = 1000  # of the carrier's one bind
 RECEIPT_WINDOW = 900  # receipts of the carrier under way; the inbox of a link takes 2000
 WARM_UP = 4000
 MILLION = 1_000_000
-MEASUREMENTS = ("echo", "account", "half", "receipts", "desk", "million")
+IDLE_BINDS = 1000
+LINKS = 10
+LINK_RATE = 200.0  # texts a second for the link that is slow
+SLOW_S = 5.0
+MEASUREMENTS = ("echo", "account", "half", "receipts", "desk", "idle", "slow", "million")
 GOALS = {
     "account_to_link_msgs_per_s": (">=", 8000.0),
     "link_to_xmpp_msgs_per_s": (">=", 4000.0),
     "ack_p99_ms_half_load": ("<", 50.0),
     "rss_mb_million_queued": ("<", 250.0),
+    "rss_mb_more_for_idle_binds": ("<", 150.0),
+    "cpu_share_of_idle_binds": ("<", 0.03),
+    "nine_links_beside_a_slow_one": (">=", 0.9),
 }
+IDLE_ACCOUNT = """
+[[account]]
+system_id = "idle"
+password = "{password}"
+max_binds = {binds}
+"""
+LINK = """
+[[link]]
+name = "link{at}"
+host = "127.0.0.1"
+port = {port}
+system_id = "hub"
+password = "{password}"
+window = 100
+[[route]]
+prefix = "+12{at}"
+endpoint = "link:link{at}"
+"""
 
 
 class Bench:
@@ -58,11 +84,11 @@ class Bench:
         self._customers = 0
         self._places = 0
 
-    def place(self) -> Place:
+    def place(self, more: str = "") -> Place:
         self._places += 1
         directory = self.directory / f"hub{self._places}"
         directory.mkdir()
-        return Place(directory, synchronous=self.options.synchronous)
+        return Place(directory, synchronous=self.options.synchronous, more=more)
 
     def customers(self, count: int) -> int:
         """The first of so many customers that nobody used yet."""
@@ -240,6 +266,72 @@ class Bench:
         if profiler is not None:
             profiler.record("link-to-desk", lambda: measure(count * 2))
 
+    def idle(self) -> None:
+        """A thousand binds with nothing to say but enquire_link."""
+        with ExitStack() as stack:
+            place = self.place(IDLE_ACCOUNT.format(password=PASSWORD, binds=IDLE_BINDS))
+            esme = stack.enter_context(Tool("loadtests.esme"))
+            hub = stack.enter_context(HubProcess(place))
+            time.sleep(self.options.idle_s / 4)
+            empty_mb, cpu = hub.memory_mb(), hub.cpu_s()
+            time.sleep(self.options.idle_s)
+            alone_s = hub.cpu_s() - cpu
+            begun = time.monotonic()
+            esme.ask("bind", 300, port=place.smpp_port, binds=IDLE_BINDS, system_id="idle", password=PASSWORD)
+            self.figures["idle_binds"] = IDLE_BINDS
+            self.figures["binds_per_s"] = IDLE_BINDS / (time.monotonic() - begun)
+            time.sleep(self.options.idle_s / 4)
+            cpu = hub.cpu_s()
+            time.sleep(self.options.idle_s)
+            self.figures["rss_mb_more_for_idle_binds"] = hub.memory_mb() - empty_mb
+            self.figures["cpu_share_of_idle_binds"] = (hub.cpu_s() - cpu) / self.options.idle_s
+            self.figures["cpu_share_without_binds"] = alone_s / self.options.idle_s
+
+    def slow(self) -> None:
+        """Ten links, of which one answers after seconds: what the other nine lose."""
+        with ExitStack() as stack:
+            ports = free_ports(LINKS)
+            links = [LINK.format(at=at, port=port, password=PASSWORD) for at, port in enumerate(ports)]
+            place = self.place("".join(links))
+            nine, one = (stack.enter_context(Tool("loadtests.smsc_sink")) for _ in range(2))
+            for port in ports[:-1]:
+                nine.ask("listen", port=port)
+            one.ask("listen", port=ports[-1])
+            hub = stack.enter_context(HubProcess(place))
+            one.ask("bound")
+            esme, other = (stack.enter_context(Tool("loadtests.esme")) for _ in range(2))
+            bind(esme, place.smpp_port)
+            bind(other, place.smpp_port)
+            count = self.options.count
+
+            def measure(delay_s: float, count: int = count) -> dict[str, float]:
+                one.ask("slow", delay_s=delay_s)
+                nine.ask("reset")
+                first = (LINKS - 1) * CUSTOMERS_OF_A_LINK + self.customers(count)
+                slow_count = int(LINK_RATE * self.options.half_s)
+                other.tell("load", count=slow_count, rate=LINK_RATE, customer=first, within_s=120)
+                cpu = hub.cpu_s()
+                customer = self.customers(count)
+                sent = esme.ask(
+                    "load", 120, count=count, window=WINDOW, customer=customer * (LINKS - 1), spread=LINKS - 1
+                )
+                check(sent, count)
+                arrived = nine.ask("expect", 120, count=count)
+                check_arrived(arrived, count)
+                check(other.answer(150), slow_count)
+                return {
+                    "msgs_per_s": count / (arrived["last"] - sent["first"]),
+                    "ack_p99_ms": sent["p99_ms"],
+                    "cpu_s_per_1000": (hub.cpu_s() - cpu) / count * 1000,
+                }
+
+            measure(0.0, WARM_UP)
+            quick = self.several("nine links, a quick tenth", lambda: measure(0.0))
+            slow = self.several("nine links, a slow tenth", lambda: measure(SLOW_S))
+            self.figures["ten_links_msgs_per_s"] = quick["msgs_per_s"]
+            self.figures["nine_links_beside_a_slow_one"] = slow["msgs_per_s"] / quick["msgs_per_s"]
+            self.figures["nine_links_ack_p99_ms_beside_a_slow_one"] = slow["ack_p99_ms"]
+
     def million(self) -> None:
         """A queue that grows while the carrier is away; a restart; the carrier comes back."""
         count = self.options.queued
@@ -339,6 +431,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=100_000, help="messages of one measurement")
     parser.add_argument("--runs", type=int, default=3, help="repetitions, whose median counts")
     parser.add_argument("--half-s", type=float, default=8.0, help="seconds of one measurement at half load")
+    parser.add_argument("--idle-s", type=float, default=30.0, help="seconds of looking at idle binds")
     parser.add_argument("--queued", type=int, default=MILLION, help="messages of the long queue; 0 skips it")
     parser.add_argument("--synchronous", default="FULL", help="of SQLite; anything but FULL is for comparisons")
     parser.add_argument("--profile", action="store_true", help="sample the hub with py-spy, which must be installed")
@@ -347,7 +440,7 @@ def parse() -> argparse.Namespace:
     options.only = set(options.only or MEASUREMENTS)
     if options.quick:
         options.count, options.runs, options.half_s = min(options.count, 20_000), 1, 2.0
-        options.queued = min(options.queued, 50_000)
+        options.queued, options.idle_s = min(options.queued, 50_000), 5.0
     return options
 
 
@@ -364,6 +457,10 @@ def main() -> None:
             bench.echo()
         if options.only & {"account", "half", "receipts", "desk"}:
             bench.conversations()
+        if "idle" in options.only:
+            bench.idle()
+        if "slow" in options.only:
+            bench.slow()
         if "million" in options.only and options.queued:
             bench.million()
     except ToolFailed as error:  # what was measured before stands

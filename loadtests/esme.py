@@ -1,7 +1,7 @@
 """Load on an account: an ESME with any number of binds. A tool of ``loadtests.bench``; see ``loadtests.wire``.
 
-Commands: ``bind`` (port, binds, system_id, password), ``load`` (see ``wire.load``; also text, receipts), ``receipts``
-(count, within_s: wait until so many receipts came back), ``reset``.
+Commands: ``bind`` (port, binds, system_id, password), ``load`` (see ``wire.load``; also text, receipts, spread),
+``receipts`` (count, within_s: wait until so many receipts came back), ``reset``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Esme:
 
     async def load(self, command: Command) -> Command:
         text = b"x" * command.get("text", 100)
-        template = Template(SUBMIT_SM, HUNT_NUMBER, "destination", text, int(command.get("receipts", False)))
+        receipts, spread = int(command.get("receipts", False)), command.get("spread", 1)
+        template = Template(SUBMIT_SM, HUNT_NUMBER, "destination", text, receipts, spread)
         return await load(list(self.peers), template, command)
 
     async def reset(self, _: Command) -> Command:

@@ -33,6 +33,7 @@ url = "{url}"
 synchronous = "{synchronous}"
 [smpp]
 port = {smpp_port}
+max_connections = 2000
 [metrics]
 port = 0
 [log]
@@ -197,10 +198,17 @@ class Place:
     Args:
         directory: exists; the store and the log go there.
         synchronous: how the store commits.
+        more: further lines of configuration.
     """
 
     def __init__(
-        self, directory: Path, *, synchronous: str = "FULL", window: int = 1000, desk_window: int = 1000
+        self,
+        directory: Path,
+        *,
+        synchronous: str = "FULL",
+        window: int = 1000,
+        desk_window: int = 1000,
+        more: str = "",
     ) -> None:
         self.directory = directory
         self.smpp_port, self.carrier_port, self.desk_port = free_ports(3)
@@ -217,6 +225,7 @@ class Place:
                 window=window,
                 desk_window=desk_window,
             )
+            + more
         )
         self.config.chmod(0o600)
 

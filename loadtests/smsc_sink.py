@@ -1,8 +1,9 @@
 """A carrier that takes whatever comes, and can send as well. A tool of ``loadtests.bench``; see ``loadtests.wire``.
 
-Commands: ``listen`` (port), ``receipts`` (on: answer texts that ask for it with receipts, at most ``window`` of them
-unanswered), ``bound`` (within_s: wait for the hub's bind), ``expect`` (count, within_s), ``reset``, ``load`` (see
-``wire.load``; also text, destination: deliver_sm from distinct customers to one number).
+Commands: ``listen`` (port; more than once for several links), ``slow`` (delay_s: answers come so late), ``receipts``
+(on: answer texts that ask for it with receipts, at most ``window`` of them unanswered), ``bound`` (within_s: wait for
+the hub's bind), ``expect`` (count, within_s), ``reset``, ``load`` (see ``wire.load``; also text, destination: deliver_sm
+from distinct customers to one number).
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class Hub(Peer):
                 sink.bound.set()
             else:
                 out.append(self.answer(data, *request))
-        self.transport.write(b"".join(out))
+        if taken and sink.delay_s:
+            asyncio.get_running_loop().call_later(sink.delay_s, self.transport.write, b"".join(out))
+        else:
+            self.transport.write(b"".join(out))
         if taken:
             sink.meter.add(taken)
         self.fill()
@@ -87,10 +91,15 @@ class Sink:
         self.bind: Hub | None = None
         self.last_id = 0
         self.receipt_window = 0
+        self.delay_s = 0.0
 
     async def listen(self, command: Command) -> Command:
         server = await asyncio.get_running_loop().create_server(lambda: Hub(self), "127.0.0.1", command["port"])
         return {"port": server.sockets[0].getsockname()[1]}
+
+    async def slow(self, command: Command) -> Command:
+        self.delay_s = command["delay_s"]
+        return {}
 
     async def receipts(self, command: Command) -> Command:
         self.receipt_window = command["window"] if command["on"] else 0
@@ -117,6 +126,7 @@ def main() -> None:
         await serve_commands(
             {
                 "listen": sink.listen,
+                "slow": sink.slow,
                 "receipts": sink.receipts,
                 "bound": sink.wait_bound,
                 "expect": sink.meter.expect,

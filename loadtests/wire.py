@@ -28,6 +28,7 @@ RESPONSE = 0x80000000
 RECEIPT = 0x04  # esm_class of a delivery receipt
 TICK_S = 0.004  # how often an open loop sends what has become due
 FIRST_CUSTOMER = 2_000_000_000  # ten digits behind +1
+CUSTOMERS_OF_A_LINK = 100_000_000  # where texts are dealt out to several: the third digit is the link's
 
 Command = dict[str, Any]
 
@@ -41,9 +42,13 @@ class Template:
         varies: "source" or "destination", the customer.
         text: octets of the text, at most 254.
         registered_delivery: 1 to ask for receipts.
+        spread: over how many links the customers are dealt out in turns: each link has a hundred million of them.
     """
 
-    def __init__(self, command_id: int, fixed: str, varies: str, text: bytes, registered_delivery: int = 0) -> None:
+    def __init__(
+        self, command_id: int, fixed: str, varies: str, text: bytes, registered_delivery: int = 0, spread: int = 1
+    ) -> None:
+        self._spread = spread
         customer, other = b"\1\1" + b"0" * 11 + b"\0", b"\1\1" + fixed.encode() + b"\0"
         addresses = customer + other if varies == "source" else other + customer
         tail = b"\0\0\0\0\0" + bytes((registered_delivery, 0, 0, 0, len(text))) + text
@@ -57,8 +62,17 @@ class Template:
     def frames(self, first: int, count: int, customer: int) -> bytes:
         """Frames with consecutive sequence numbers, each of another customer."""
         head, middle, tail = self._head, self._middle, self._tail
+        customers: Iterable[int] = range(customer, customer + count)
+        if self._spread > 1:
+            customers = [
+                FIRST_CUSTOMER + at % self._spread * CUSTOMERS_OF_A_LINK + at // self._spread
+                for at in range(customer - FIRST_CUSTOMER, customer - FIRST_CUSTOMER + count)
+            ]
         return b"".join(
-            [head + (first + i).to_bytes(4, "big") + middle + str(customer + i).encode() + tail for i in range(count)]
+            [
+                head + sequence.to_bytes(4, "big") + middle + str(each).encode() + tail
+                for sequence, each in enumerate(customers, first)
+            ]
         )
 
 
