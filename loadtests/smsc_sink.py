@@ -2,8 +2,8 @@
 
 Commands: ``listen`` (port; more than once for several links), ``slow`` (delay_s: answers come so late), ``receipts``
 (on: answer texts that ask for it with receipts, at most ``window`` of them unanswered), ``bound`` (within_s: wait for
-the hub's bind), ``expect`` (count, within_s), ``reset``, ``load`` (see ``wire.load``; also text, destination: deliver_sm
-from distinct customers to one number).
+the hub's bind), ``expect`` (count, within_s), ``reset``, ``load`` (see ``wire.load``; also text, destination:
+deliver_sm from distinct customers to one number).
 """
 
 from __future__ import annotations
