@@ -31,9 +31,7 @@ from smpp.constants import (
     REGISTERED_RECEIPT_MASK,
     CommandStatus,
     EsmClass,
-    Npi,
     RegisteredDelivery,
-    Ton,
     is_intermediate,
     is_receipt,
 )
@@ -42,14 +40,11 @@ from smpp.pdu import DataSm, DeliverSm, SubmitSm
 from smpp.reassembly import BadHeader, message_octets, user_data
 from smpp.segmentation import Method, TooManyParts, segment
 from smpp.timeformat import parse_time
+from translators.smpp_addresses import TonNpiRule, address_by_rules, address_of
 
 ShortMessage = SubmitSm | DeliverSm
 MessagePdu = SubmitSm | DeliverSm | DataSm
 
-_INTERNATIONAL: Final = int(Ton.INTERNATIONAL)
-_NATIONAL: Final = int(Ton.NATIONAL)
-_ALPHANUMERIC: Final = int(Ton.ALPHANUMERIC)
-_ISDN: Final = int(Npi.ISDN)
 _UDHI: Final = int(EsmClass.UDHI)
 # A carrier that wants to hear what became of a handset's text asks the SME, not the SMSC (SMPP 3.4 §5.2.17).
 _SME_ACKNOWLEDGEMENT: Final = int(RegisteredDelivery.SME_DELIVERY_ACKNOWLEDGEMENT)
@@ -81,6 +76,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         service_type: what is written into service_type.
         plus: whether E.164 addresses keep their ``+``.
         source_ton, source_npi, destination_ton, destination_npi: what is written there, -1 to let the address decide.
+        ton_npi_rules: what is written there for some addresses; the first that fits wins over the four above.
+        packed: septets of the GSM alphabet travel packed, both ways.
+        transliterate: ``"to-fit"`` to transliterate what would make a text UCS-2, ``"never"``.
+        send_validity: whether the peer is told until when a text is worth trying.
+        submit_with: the PDU that a carrier is sent: ``"submit_sm"`` or ``"data_sm"``.
     """
 
     default: Alphabet = GSM7
@@ -95,6 +95,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     source_npi: int = -1
     destination_ton: int = -1
     destination_npi: int = -1
+    ton_npi_rules: tuple[TonNpiRule, ...] = ()
+    packed: bool = False
+    transliterate: str = "never"
+    send_validity: bool = False
+    submit_with: str = "submit_sm"
 
 
 class BadMessage(Exception):
@@ -109,55 +114,7 @@ class BadMessage(Exception):
         self.command_status = command_status
 
 
-# --- addresses -------------------------------------------------------------------------------------------------------
-
-
-def address_of(ton: int, digits: str, country_code: str = "") -> str:
-    """An SMPP address as the hub writes it (E.164 with ``+``, a short code's digits, or letters).
-
-    Peers often send international numbers with TON unknown; digits alone longer than a short code (over 8) that begin
-    with no zero are taken as such.
-    """
-    if not digits or ton == _ALPHANUMERIC:
-        return digits
-    if digits[0] == "+":
-        return digits
-    if not digits.isdigit():
-        return digits
-    if ton == _INTERNATIONAL:
-        return "+" + digits
-    if ton == _NATIONAL and country_code:
-        return "+" + country_code + digits
-    if len(digits) > 10 and digits[0] != "0" and ton == 0:
-        return "+" + digits
-    return digits
-
-
-def address_to(address: str) -> tuple[int, int, str]:
-    """TON, NPI and digits of one of the hub's addresses.
-
-    Source: SMPP 3.4 §5.2.5, §5.2.6; GSMA's usual values: short codes are TON 3 or 0 (0 here), letters TON 5 NPI 0.
-    """
-    if address[:1] == "+":
-        return _INTERNATIONAL, _ISDN, address[1:]
-    if address.isdigit():
-        return 0, _ISDN, address
-    return _ALPHANUMERIC, 0, address
-
-
-def _source_of(address: str, dialect: Dialect) -> tuple[int, int, str]:
-    return _by_rules(address, dialect.plus, dialect.source_ton, dialect.source_npi)
-
-
-def _destination_of(address: str, dialect: Dialect) -> tuple[int, int, str]:
-    return _by_rules(address, dialect.plus, dialect.destination_ton, dialect.destination_npi)
-
-
-def _by_rules(address: str, plus: bool, ton: int, npi: int) -> tuple[int, int, str]:
-    own_ton, own_npi, digits = address_to(address)
-    if plus:
-        digits = address
-    return own_ton if ton < 0 else ton, own_npi if npi < 0 else npi, digits
+# --- reading and writing fields ---------------------------------------------------------------------------------------
 
 
 def registered_delivery_of(wanted: ReceiptWanted, asked: str) -> int:
@@ -295,8 +252,13 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
 
     Raises: Unsplittable.
     """
-    source_ton, source_npi, source = _source_of(message.source, dialect)
-    dest_ton, dest_npi, destination = _destination_of(message.destination, dialect)
+    rules = dialect.ton_npi_rules
+    source_ton, source_npi, source = address_by_rules(
+        message.source, dialect.plus, dialect.source_ton, dialect.source_npi, rules
+    )
+    dest_ton, dest_npi, destination = address_by_rules(
+        message.destination, dialect.plus, dialect.destination_ton, dialect.destination_npi, rules, of_source=False
+    )
     if message.kind is Kind.RECEIPT:
         return [_write_receipt(message, make, (source_ton, source_npi, source), (dest_ton, dest_npi, destination))]
     registered = registered_delivery_of(message.receipt_wanted, dialect.ask_receipts)
@@ -398,6 +360,9 @@ STATUS_OF_REASON: Final[dict[Reason, int]] = {
     Reason.TOO_LONG: CommandStatus.ESME_RINVMSGLEN,
     Reason.BAD_TEXT: CommandStatus.ESME_RX_R_APPN,
     Reason.NO_SPACE: CommandStatus.ESME_RMSGQFUL,
+    Reason.OPTED_OUT: CommandStatus.ESME_RINVDSTADR,
+    Reason.FILTERED: CommandStatus.ESME_RX_P_APPN,  # ESME_RSUBMITFAIL would be tried again by many
+    Reason.TOO_MUCH: CommandStatus.ESME_RTHROTTLED,
 }
 
 THROTTLES: Final = frozenset({int(CommandStatus.ESME_RTHROTTLED), int(CommandStatus.ESME_RMSGQFUL)})

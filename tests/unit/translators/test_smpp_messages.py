@@ -10,12 +10,11 @@ from hub.model import Arrival, Kind, Message, Reason, Receipt, ReceiptState, Rec
 from smpp.constants import CommandStatus
 from smpp.pdu import DeliverSm, SubmitSm
 from smpp.tlv import Tag
+from translators.smpp_addresses import address_of, address_to
 from translators.smpp_messages import (
     STATUS_OF_REASON,
     BadMessage,
     Dialect,
-    address_of,
-    address_to,
     read_message,
     reference_of,
     registered_delivery_of,

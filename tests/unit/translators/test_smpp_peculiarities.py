@@ -13,7 +13,8 @@ from smpp.errors import EncodeError
 from smpp.pdu import DeliverSm, SubmitSm
 from smpp.receipt import IdForm
 from smpp.tlv import Tag
-from translators.smpp_messages import BadMessage, Dialect, address_of, address_to, read_message, write_messages
+from translators.smpp_addresses import address_of, address_to
+from translators.smpp_messages import BadMessage, Dialect, read_message, write_messages
 
 NOW_US = 1_800_000_000_000_000
 DIALECT = Dialect()
