@@ -28,7 +28,7 @@ from ops.config import Config, ConfigErrors, load_config, refused
 from provisioning import catalog
 from provisioning.errors import BadValue, ClaimedByAnother, ProvisioningError, Refused
 from provisioning.fields import SECRET_FORMS, Field, Form, check_secret_length, fields_of, plain
-from provisioning.model import KINDS, Account, Block, Entry, Number, block_key, build
+from provisioning.model import KINDS, Account, Entry, Number, build, key_of
 from provisioning.passwords import hash_password, hash_passwords
 from provisioning.rows import shown
 from provisioning.secret import Secret, SecretKind
@@ -154,12 +154,13 @@ def _cell(value: Any) -> str:
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "link": ("name", "host", "port", "system_id", "bind_mode", "tls", "window"),
+    "group": ("name", "links", "standby", "resend_refused"),
     "account": ("system_id", "title", "bind_modes", "max_binds", "window", "throughput_per_s"),
     "call-centre": ("name", "title", "idle_s", "origin", "origin_value", "default_number"),
     "desk": ("name", "call_centre", "domain", "host", "port", "director"),
     "number": ("number", "call_centre", "alias_of", "element", "link", "state"),
     "block": ("first", "last", "call_centre", "alias", "element", "link", "state"),
-    "route": ("prefix", "endpoint"),
+    "route": ("prefix", "endpoint", "element", "cost", "weight", "hours", "time_zone"),
 }
 
 
@@ -271,7 +272,7 @@ def _key_of(kind: type[Entry], arguments: Mapping[str, Any]) -> str:
     Raises: BadValue.
     """
     keys = [field.check(arguments[field.name]) for field in fields_of(kind) if field.spec.key]
-    return block_key(*keys) if kind is Block else str(keys[0])
+    return key_of(kind, keys)
 
 
 def _decorated(command: Command, decorators: list[Decorator]) -> Command:

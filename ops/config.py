@@ -22,6 +22,7 @@ import sqlalchemy
 from ops.settings import (
     SECTIONS,
     TABLES,
+    FiltersSettings,
     LimitsSettings,
     LogSettings,
     MetricsSettings,
@@ -35,7 +36,7 @@ from ops.toml_lines import line_of, lines_of
 from provisioning.claims import Claims
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, UnreadableSecret, did_you_mean
 from provisioning.fields import Field, Form, fields_of, key_names, secret_from
-from provisioning.model import KINDS, Block, Desk, Entry, Number, build
+from provisioning.model import KINDS, Block, Desk, Entry, Number, build, key_of
 from provisioning.secret import Secret, SecretKind
 
 _TOML_POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -80,7 +81,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the file's name; empty when there is none.
-        store, node, smpp, metrics, log, limits: the sections.
+        store, node, smpp, metrics, log, limits, filters: the sections.
         entries: what the provisioning tables hold; accounts with passwords not hashed yet.
         lines: the line of each entry, beside ``entries``.
     """
@@ -92,6 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsSettings
     log: LogSettings
     limits: LimitsSettings
+    filters: FiltersSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
 
@@ -330,7 +332,7 @@ def _secret_key(field: str, item: Mapping[str, Any]) -> str:
 def _name_of(kind: type[Entry], item: Mapping[str, Any], index: int) -> str:
     keys = [field.name for field in fields_of(kind) if field.spec.key]
     names = [item[key] for key in keys if isinstance(item.get(key), str)]
-    return repr("…".join(names)) if len(names) == len(keys) else f"number {index + 1}"
+    return repr(key_of(kind, names)) if len(names) == len(keys) else f"number {index + 1}"
 
 
 def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:

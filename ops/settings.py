@@ -153,6 +153,30 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
 
 
+class FiltersSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What texts are held against on their way through, whoever sends them."""
+
+    url_list_file: Annotated[
+        str,
+        spec(
+            "Hosts and domains, one a line, '#' before a remark: a text that links to one of them, or to what is "
+            "below it, is refused. Read again when it changes.",
+            is_path=True,
+        ),
+    ] = ""
+    loop_texts: Annotated[
+        int,
+        spec(
+            "Repetitions of one text between the same two parties, both directions counted, within loop_s after which "
+            "it is cut as a loop; 0 for never.",
+            unit="texts",
+            minimum=0,
+            maximum=100_000,
+        ),
+    ] = 20
+    loop_s: Annotated[float, spec("The time over which loop_texts counts.", unit="s", minimum=1, maximum=86_400)] = 60.0
+
+
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "node": NodeSettings,
@@ -160,6 +184,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "metrics": MetricsSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
+    "filters": FiltersSettings,
 }
 
 SETTINGS: tuple[Field, ...] = tuple(

@@ -1,4 +1,4 @@
-"""Numbers and identity: call centres, numbers, blocks, links, accounts, desks, routes.
+"""Numbers and identity: call centres, numbers, blocks, links, groups, accounts, desks, routes.
 
 ``model`` says what there is, ``catalog`` changes it in a store transaction or refuses, ``directory`` is the snapshot
 that the message path asks. Letters of authorization (H9) will stand before a number becomes active, registries and
@@ -24,7 +24,21 @@ from provisioning.errors import (
     UnknownReference,
     UnreadableSecret,
 )
-from provisioning.model import KINDS, Account, Block, CallCentre, Desk, Entry, Link, Number, Route, build, built
+from provisioning.model import (
+    KINDS,
+    Account,
+    Block,
+    CallCentre,
+    Desk,
+    Entry,
+    Group,
+    Link,
+    Number,
+    Route,
+    build,
+    built,
+    key_of,
+)
 from provisioning.passwords import hash_password, hash_passwords, verify_password
 from provisioning.secret import Secret, SecretKind
 from provisioning.syntax import ElementKind, IdentificationElement, parse_element
@@ -46,6 +60,7 @@ __all__ = [
     "Duplicate",
     "ElementKind",
     "Entry",
+    "Group",
     "IdentificationElement",
     "Link",
     "MalformedNumber",
@@ -69,6 +84,7 @@ __all__ = [
     "hash_password",
     "hash_passwords",
     "is_toll_free",
+    "key_of",
     "load_directory",
     "parse_element",
     "parse_number",

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from provisioning.catalog import entries, revision
 from provisioning.e164 import digits_of
-from provisioning.model import Account, Block, CallCentre, Desk, Link, Number, Route
+from provisioning.model import Account, Block, CallCentre, Desk, Group, Link, Number, Route
 from store import Transaction
 
-K = TypeVar("K", CallCentre, Link, Account, Desk)
+K = TypeVar("K", CallCentre, Link, Group, Account, Desk)
 
 
 class Directory:
@@ -25,7 +25,7 @@ class Directory:
 
     Attributes:
         revision: the catalog's revision that it shows.
-        call_centres, links, accounts, desks: by name (accounts: by system_id).
+        call_centres, links, groups, accounts, desks: by name (accounts: by system_id).
         routes: endpoint's name by prefix.
     """
 
@@ -34,6 +34,7 @@ class Directory:
         "_blocks",
         "_desk_of",
         "_firsts",
+        "_group_of",
         "_hunt_groups",
         "_lasts",
         "_numbers",
@@ -42,6 +43,7 @@ class Directory:
         "accounts",
         "call_centres",
         "desks",
+        "groups",
         "links",
         "revision",
         "routes",
@@ -54,6 +56,7 @@ class Directory:
         numbers: Iterable[Number] = (),
         blocks: Iterable[Block] = (),
         links: Iterable[Link] = (),
+        groups: Iterable[Group] = (),
         accounts: Iterable[Account] = (),
         desks: Iterable[Desk] = (),
         routes: Iterable[Route] = (),
@@ -62,6 +65,8 @@ class Directory:
         self.revision = revision
         self.call_centres = _by_key(call_centres)
         self.links = _by_key(links)
+        self.groups = _by_key(groups)
+        self._group_of = {name: group for group in self.groups.values() for name in group.link_names}
         self.accounts = _by_key(accounts)
         self.desks = _by_key(desks)
         self.routes: Mapping[str, str] = MappingProxyType({route.prefix: route.endpoint for route in routes})
@@ -193,6 +198,14 @@ class Directory:
         """The link of that name."""
         return self.links.get(name)
 
+    def group(self, name: str) -> Group | None:
+        """The group of that name."""
+        return self.groups.get(name)
+
+    def group_of(self, link: str) -> Group | None:
+        """The group that the link of that name is in."""
+        return self._group_of.get(link)
+
     def account(self, system_id: str) -> Account | None:
         """The account of that system_id."""
         return self.accounts.get(system_id)
@@ -228,6 +241,7 @@ def load_directory(tx: Transaction) -> Directory:
         numbers=entries(tx, Number),
         blocks=entries(tx, Block),
         links=entries(tx, Link),
+        groups=entries(tx, Group),
         accounts=entries(tx, Account),
         desks=entries(tx, Desk),
         routes=entries(tx, Route),

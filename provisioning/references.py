@@ -8,9 +8,10 @@ import sqlalchemy
 
 from provisioning.e164 import digits_of
 from provisioning.errors import BadValue, ProvisioningError, StillInUse, UnknownReference
-from provisioning.model import Account, Block, CallCentre, Desk, Entry, Link, Number, Route, block_key
-from provisioning.rows import TABLES, read_all
+from provisioning.model import Account, Block, CallCentre, Desk, Entry, Group, Link, Number, Route, block_key
+from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
+from provisioning.ways import AGREED
 from store import Transaction
 
 _MOST_USERS = 10  # named in a message; one is enough to know where to look
@@ -23,11 +24,14 @@ class References:
         self._tx = tx
         self._names: dict[str, set[str]] = {}
         self._domains: dict[str, list[str]] | None = None
+        self._groups: dict[str, list[Group]] | None = None
+        self._links: dict[str, Link] = {}
 
     def check(self, entry: Entry) -> None:
         """Check all names that an entry gives. Call it after all of a batch is written: order does not matter then.
 
-        Raises: UnknownReference; BadValue when two desks have one domain.
+        Raises: UnknownReference; BadValue when two desks have one domain, two groups one link, or when the links of a
+            group do not agree in how texts are cut.
         """
         for field, kind, name in _named(entry):
             if name not in self._known(kind):
@@ -40,6 +44,11 @@ class References:
             self._check_own(entry, "alias", entry.alias, entry.call_centre)
         if isinstance(entry, Desk):
             self._check_domain(entry)
+        if isinstance(entry, Group):
+            self._check_group(entry)
+        if isinstance(entry, Link):
+            for group in self._groups_of(entry.name):
+                self._check_agreement(group, entry.name)
 
     def _known(self, kind: str) -> set[str]:
         if kind not in self._names:
@@ -70,11 +79,57 @@ class References:
             why = f"is desk {others[0]!r}'s already: a server would split the answers over both; use one domain each"
             raise BadValue("domain", desk.domain, why)
 
+    def _groups_of(self, link: str) -> list[Group]:
+        if self._groups is None:
+            self._groups = {}
+            for group in read_all(self._tx, Group):
+                for name in group.link_names:
+                    self._groups.setdefault(name, []).append(group)
+        return self._groups.get(link, [])
+
+    def _check_group(self, group: Group) -> None:
+        for name in group.link_names:
+            others = [other.name for other in self._groups_of(name) if other.name != group.name]
+            if others:
+                field = "standby" if name in group.standby else "links"
+                raise BadValue(field, name, f"is in group {others[0]!r} already; a link is in one at most")
+        self._check_agreement(group)
+
+    def _check_agreement(self, group: Group, changed: str = "") -> None:
+        """Refuse links of a group that would cut a text in different ways.
+
+        Args:
+            group: whose links.
+            changed: the link that is being changed, when it is not the group: the error is told of its settings.
+        """
+        names = group.link_names
+        missing = [name for name in names if name not in self._links]
+        self._links |= read_keys(self._tx, Link, missing)
+        known = [self._links[name] for name in names if name in self._links]
+        for link in known[1:]:
+            for field in AGREED:
+                first, value = getattr(known[0], field), getattr(link, field)
+                if first == value:
+                    continue
+                why = f"{known[0].name!r} has {field} = {_told(first)} and {link.name!r} {_told(value)}"
+                if changed in (known[0].name, link.name):
+                    rule = f"the links of group {group.name!r} must agree, and {why}"
+                    raise BadValue(field, getattr(self._links[changed], field), rule)
+                where = "standby" if link.name in group.standby else "links"
+                raise BadValue(where, link.name, f"the links of a group must agree, and {why}")
+
+
+def _told(value: object) -> str:
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+
 
 def _named(entry: Entry) -> Iterable[tuple[str, str, str]]:
     """Field, kind and name of each entry that this one names."""
     if isinstance(entry, (Number, Block, Desk)):
         yield "call_centre", "call-centre", entry.call_centre
+    if isinstance(entry, Group):
+        yield from (("links", "link", name) for name, _ in entry.members)
+        yield from (("standby", "link", name) for name in entry.standby)
     fields = {"link": entry.link} if isinstance(entry, (Number, Block)) else {}
     if isinstance(entry, Route):
         fields = {"endpoint": entry.endpoint}
@@ -100,9 +155,12 @@ def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
     if isinstance(entry, CallCentre):
         yield from _number_users(tx, "call_centre", entry.name)
         yield from (f"desk {desk.name!r}" for desk in read_all(tx, Desk, entry.name))
-    elif isinstance(entry, (Link, Account)):
+    elif isinstance(entry, (Link, Group, Account)):
+        if isinstance(entry, Link):
+            groups = [group for group in read_all(tx, Group) if entry.name in group.link_names]
+            yield from (f"group {group.name!r}" for group in groups)
         yield from _number_users(tx, "link", entry.endpoint)
-        yield from (f"route {route.prefix!r}" for route in read_all(tx, Route) if route.endpoint == entry.endpoint)
+        yield from (f"route {route.key!r}" for route in read_all(tx, Route) if route.endpoint == entry.endpoint)
         for centre in read_all(tx, CallCentre):
             if centre.default_link == entry.endpoint:
                 yield f"call-centre {centre.name!r}"

@@ -16,6 +16,7 @@ from provisioning.tables import (
     block_table,
     call_centre_table,
     desk_table,
+    link_group_table,
     link_table,
     number_table,
     route_table,
@@ -27,6 +28,7 @@ SETTINGS_VERSION = 1  # raised when a setting changes its meaning; `_settings_of
 TABLES: dict[str, sqlalchemy.Table] = {
     "call-centre": call_centre_table,
     "link": link_table,
+    "group": link_group_table,
     "account": account_table,
     "desk": desk_table,
     "route": route_table,

@@ -19,11 +19,17 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 _SYSTEM_ID = re.compile(r"[!-~]{1,15}")  # SMPP 3.4 §5.2.1: a C-octet string of 16 with its NUL; we allow no space
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _SOURCE = re.compile(r"\+?[0-9]{1,15}\*?|[A-Za-z0-9 ._&-]{1,11}|\+?\*")
+_TON_NPI_RULE = re.compile(r"(source|destination) (\S+) ([0-9]{1,2})/([0-9]{1,2})", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
 _PREFIX = re.compile(r"\+?[0-9]{0,15}")
 _SIP_URI = re.compile(
     r"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+(?::[^@\s]*)?@)?"
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[;?][^\s<>\"]*)?"
 )
+
+MAX_WEIGHT = 1000
+MAX_TON = 6  # SMPP 3.4 §5.2.5
+MAX_NPI = 18  # SMPP 3.4 §5.2.6
 
 
 class ElementKind(StrEnum):
@@ -185,11 +191,44 @@ def read_prefix(text: str, field: str) -> str:
     return text
 
 
+def read_member(text: str, field: str) -> str:
+    """Check a link of a group: its name, or its name with ``=`` and a weight of 1 to 1000."""
+    name, equals, weight = text.partition("=")
+    read_name(name.strip(), field)
+    if not equals:
+        return name.strip()
+    words = weight.strip()
+    if not (words.isascii() and words.isdecimal() and 1 <= int(words) <= MAX_WEIGHT):
+        raise BadValue(field, text, f"the weight is a whole number from 1 to {MAX_WEIGHT}: 'acme=3'")
+    return f"{name.strip()}={int(words)}" if int(words) != 1 else name.strip()
+
+
+def read_ton_npi_rule(text: str, field: str) -> str:
+    """Check a rule for type of number and numbering plan: ``source +1* 1/1``, ``destination 77377 3/0``."""
+    found = _TON_NPI_RULE.fullmatch(" ".join(text.split()))
+    if found is None:
+        raise BadValue(
+            field, text, "write 'source' or 'destination', an address or a beginning, TON/NPI: 'source +1* 1/1'"
+        )
+    side, pattern, ton, npi = found.groups()
+    read_source(pattern, field)
+    if int(ton) > MAX_TON or int(npi) > MAX_NPI:
+        raise BadValue(field, text, f"TON is 0 to {MAX_TON}, NPI 0 to {MAX_NPI} (SMPP 3.4 §5.2.5, §5.2.6)")
+    return f"{side} {pattern} {int(ton)}/{int(npi)}"
+
+
+def read_language(text: str, field: str) -> str:
+    """Check a language's code (ISO 639-1)."""
+    if not _LANGUAGE.fullmatch(text.lower()):
+        raise BadValue(field, text, "write a language's two letters: 'en', 'es'")
+    return text.lower()
+
+
 def read_endpoint(text: str, field: str) -> str:
-    """Check the name of a network endpoint: ``link:x`` or ``account:y``."""
+    """Check the name of a network endpoint: ``link:x``, ``group:y`` or ``account:z``."""
     kind, _, name = text.partition(":")
-    if kind == "link":
-        return f"link:{read_name(name, field)}"
+    if kind in ("link", "group"):
+        return f"{kind}:{read_name(name, field)}"
     if kind == "account":
         return f"account:{read_system_id(name, field)}"
-    raise BadValue(field, text, "write 'link:NAME' or 'account:SYSTEM_ID'")
+    raise BadValue(field, text, "write 'link:NAME', 'group:NAME' or 'account:SYSTEM_ID'")

@@ -50,9 +50,12 @@ def upgrade() -> None:
         sa.Column("how", sa.String(length=16), nullable=False),
         sa.Column("who", sa.String(length=80), nullable=False),
         sa.Column("word", sa.String(length=32), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("message_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_opt_out_audit")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_opt_out_audit_customer", "opt_out_audit", ["customer", "number", "id"], unique=False)
     op.create_table(
         "account_day",
         sa.Column("account", sa.String(length=80), nullable=False),
@@ -66,6 +69,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     op.drop_table("account_day")
+    op.drop_index("ix_opt_out_audit_customer", table_name="opt_out_audit")
     op.drop_table("opt_out_audit")
     op.drop_index("ix_opt_out_number", table_name="opt_out")
     op.drop_table("opt_out")

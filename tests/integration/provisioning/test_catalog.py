@@ -188,7 +188,7 @@ async def test_what_is_named_stays(store):
         (CallCentre, "a", "desk 'd'"),
         (Link, "acme", "number +12025550143"),
         (Link, "acme", "call-centre 'b'"),
-        (Account, "agg1", "route '+1'"),
+        (Account, "agg1", "route '+1→account:agg1'"),
         (Number, "+18002530000", "block '+16175550001…+16175559999'"),
         (Number, "+13105550100", "call-centre 'b'"),
     ):
@@ -228,10 +228,10 @@ async def test_the_audit_says_who_what_when_and_no_secret(store):
     await apply(store, ALL)
     changed = built(Link, name="acme", host="h.example", system_id="s", password="anders", window=8, tls="verify")
     await apply(store, [changed])
-    await remove(store, Route, "+1")
+    await remove(store, Route, ROUTE.key)
     rows = await store.read(lambda tx: catalog.audit(tx, 2))
     assert [(row.who, row.action, row.kind, row.key, row.at_us) for row in rows] == [
-        ("test", "removed", "route", "+1", 7),
+        ("test", "removed", "route", "+1→account:agg1", 7),
         ("test", "changed", "link", "acme", 5),
     ]
     assert rows[1].detail == '{"password":"***","window":8}'

@@ -96,8 +96,11 @@ def test_each_kind_can_be_added_shown_set_listed_and_removed(cli):
     )
     cli("number", "add", "+18002530000", "--call-centre", "helpline", "--alias-of", "+12025550143")
     cli("block", "add", "+16175550001", "+16175559999", "--call-centre", "helpline", "--alias", "+18002530000")
-    cli("route", "add", "+1", "link:acme", status=2)  # the endpoint is an option
-    cli("route", "add", "+1", "--endpoint", "link:acme")
+    cli("route", "add", "+1", status=2)  # an endpoint is part of its name
+    cli("route", "add", "+1", "link:acme", "--hours", "Mon-Fri 8:00-18:00,Sat 9:00-12:00", "--weight", "3")
+    cli("link", "add", "spare", "--host", "h.example", "--system-id", "s", "--password-env", "PW")
+    cli("group", "add", "carriers", "--links", "acme=3", "--standby", "spare")
+    assert "is still used by group 'carriers'" in cli("link", "remove", "spare", status=2)
     words = ["--call-centre", "helpline", "--domain", "x.example", "--director", "b@example.net"]
     cli("desk", "add", "d", *words, "--secret-env", "PW")
     shown = json.loads(cli("link", "show", "acme", "--json"))
@@ -112,7 +115,7 @@ def test_each_kind_can_be_added_shown_set_listed_and_removed(cli):
     assert "still used by" in cli("call-centre", "remove", "helpline", status=2)
     for words in (
         ["desk", "remove", "d"],
-        ["route", "remove", "+1"],
+        ["route", "remove", "+1", "link:acme"],
         ["block", "remove", "+16175550001", "+16175559999"],
         ["number", "remove", "+18002530000"],
         ["number", "remove", "+12025550143"],
