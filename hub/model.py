@@ -259,9 +259,11 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         reason: why.
+        since_us: with OPTED_OUT, since when the customer is out; else 0.
     """
 
     reason: Reason
+    since_us: int = 0
 
 
 class TryLater(msgspec.Struct, frozen=True, gc=False):

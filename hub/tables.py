@@ -147,7 +147,8 @@ operator_request = Table(
 opt_out = Table(
     "opt_out",
     metadata,
-    Column("number", String(64), primary_key=True),  # the sender's: what the customer texted STOP to
+    # The sender's: what the customer texted STOP to; "*" and a call centre's name for all of its numbers.
+    Column("number", String(64), primary_key=True),
     Column("customer", String(64), primary_key=True),
     Column("is_out", SmallInteger, nullable=False),  # 0 once the customer is in again
     Column("since_us", BigInteger, nullable=False),
@@ -169,6 +170,9 @@ opt_out_audit = Table(
     Column("how", String(16), nullable=False),
     Column("who", String(80), nullable=False),
     Column("word", String(32), nullable=False),
+    Column("reason", String(200), nullable=False),  # what an operator wrote
+    Column("message_id", BigInteger, nullable=False),  # the text that did it, 0 when none did
+    Index("ix_opt_out_audit_customer", "customer", "number", "id"),
     sqlite_autoincrement=True,
 )
 
