@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import SystemRandom
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -25,7 +26,19 @@ from smpp.observer import NOBODY, Observer
 from smpp.session import DEFAULT_OPTIONS, BindRefused, Options, Session, SessionEnded
 from smpp.states import Role
 
-__all__ = ["BindType", "Credentials", "Handler", "Target", "connect", "connect_and_bind", "keep_bound"]
+__all__ = [
+    "BindType",
+    "Credentials",
+    "Handler",
+    "Reachable",
+    "Target",
+    "connect",
+    "connect_and_bind",
+    "keep_bound",
+    "report_end",
+    "report_refusal",
+    "work",
+]
 
 _log = structlog.get_logger("smpp.client")
 
@@ -57,7 +70,36 @@ Handler = Callable[[Session], Awaitable[None]]
 pass out of it."""
 
 
-async def connect(target: Target) -> trio.abc.Stream:
+class Reachable(Protocol):
+    """What can be connected to; see ``Target``."""
+
+    @property
+    def host(self) -> str:
+        """A name or an address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """TCP's."""
+        ...
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For TLS."""
+        ...
+
+    @property
+    def server_hostname(self) -> str:
+        """What its certificate must bear."""
+        ...
+
+    @property
+    def connect_s(self) -> float:
+        """Seconds."""
+        ...
+
+
+async def connect(target: Reachable) -> trio.abc.Stream:
     """Open the connection, TLS included.
 
     Raises: OSError: no connection, or no answer within ``connect_s``. trio.BrokenResourceError: TLS failed.
@@ -180,9 +222,9 @@ class _Bind:
                 self._backoff.bound(trio.current_time())
                 self._observer.count("bound", link=self._name, bind=str(self._bind_type))
                 _log.info("smpp bound", **words, version=f"{session.peer_version:#04x}")
-                await self._work(session)
+                await work(session, self._handler, self._shutdown)
         except BindRefused as refusal:
-            return self._refused(refusal)
+            return report_refusal(refusal, self._observer, words)
         except (OSError, trio.BrokenResourceError) as error:
             self._observer.count("connect_failed", link=self._name)
             _log.warning("smpp connect failed", **words, host=target.host, port=target.port, cause=_words_of(error))
@@ -195,55 +237,66 @@ class _Bind:
             self._observer.count("handler_failed", link=self._name)
             _log.exception("smpp session failed", **words)
         if session is not None:
-            self._report(session)
+            report_end(session, self._observer, words)
         return Trouble.NETWORK
 
-    async def _work(self, session: Session) -> None:
-        """Run the handler; when the link is to stop, unbind under it."""
-        async with trio.open_nursery() as nursery:
 
-            async def stop_when_told() -> None:
-                await self._shutdown.wait()
-                await session.unbind()
+def report_refusal(refusal: BindRefused, observer: Observer, words: dict[str, str]) -> Trouble:
+    """Count and log that a bind of ours was refused. Returns: what to hold against the next try."""
+    trouble = trouble_of(refusal.command_status)
+    status = status_name(refusal.command_status)
+    observer.count("bind_refused", link=words["link"], status=status)
+    # Only a human can mend wrong credentials: an error, which alerts hang on. The rest passes by itself.
+    report = _log.error if trouble is Trouble.CREDENTIALS else _log.warning
+    report("smpp bind refused", **words, status=status, trouble=str(trouble))
+    return trouble
 
-            nursery.start_soon(stop_when_told)
-            failure: Exception | None = None
-            try:
-                await self._handler(session)
-            except SessionEnded:
-                pass
-            except Exception as error:
-                failure = error
-            if not self._shutdown.is_set():
-                nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
 
-    def _refused(self, refusal: BindRefused) -> Trouble:
-        trouble = trouble_of(refusal.command_status)
-        status = status_name(refusal.command_status)
-        self._observer.count("bind_refused", link=self._name, status=status)
-        # Only a human can mend wrong credentials: an error, which alerts hang on. The rest passes by itself.
-        report = _log.error if trouble is Trouble.CREDENTIALS else _log.warning
-        report("smpp bind refused", **self._words, status=status, trouble=str(trouble))
-        return trouble
+async def work(session: Session, handler: Handler, shutdown: trio.Event) -> None:
+    """Run the handler of a bound session; when ``shutdown`` is set, unbind under it. Raises: what the handler does."""
+    async with trio.open_nursery() as nursery:
 
-    def _report(self, session: Session) -> None:
-        ended = session.ended
-        ending = str(ended.ending if ended is not None else Ending.CLOSED)
-        self._observer.count("closed", link=self._name, ending=ending)
-        statistics = session.statistics()
-        _log.info(
-            "smpp closed",
-            **self._words,
-            reason=ending,
-            detail=ended.detail if ended is not None else "",
-            received=statistics.received,
-            sent=statistics.sent,
-            requests=statistics.requests,
-            throttled=statistics.throttled,
-            faults=statistics.counts,
-        )
+        async def stop_when_told() -> None:
+            await shutdown.wait()
+            await session.unbind()
+
+        nursery.start_soon(stop_when_told)
+        failure: Exception | None = None
+        try:
+            await handler(session)
+        except SessionEnded:
+            pass
+        except Exception as error:
+            failure = error
+        if not shutdown.is_set():
+            nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def report_end(session: Session, observer: Observer, words: dict[str, str]) -> None:
+    """Count and log the end of a link's session.
+
+    Args:
+        session: over.
+        observer: counts ``closed``.
+        words: what the log says of the link, its name as ``link``.
+    """
+    ended = session.ended
+    ending = str(ended.ending if ended is not None else Ending.CLOSED)
+    observer.count("closed", link=words["link"], ending=ending)
+    statistics = session.statistics()
+    _log.info(
+        "smpp closed",
+        **words,
+        reason=ending,
+        detail=ended.detail if ended is not None else "",
+        received=statistics.received,
+        sent=statistics.sent,
+        requests=statistics.requests,
+        throttled=statistics.throttled,
+        faults=statistics.counts,
+    )
 
 
 def _words_of(error: BaseException) -> str:

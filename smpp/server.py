@@ -14,6 +14,9 @@ port stays open.
 
 Authentication knows nothing of how passwords are kept: hashing belongs into ``authenticate``, in a thread if it is
 slow. The time it takes counts as the peer's: it is cut off with ``session_init_s``.
+
+A connection may also be one that we made, to an ESME that is to bind (``smpp.outbind.call_out``): it is told so by an
+outbind and then treated like any other.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from smpp.connection import Connection
 from smpp.constants import CommandStatus, status_name
 from smpp.events import DEFAULT_SETTINGS, Bind, Settings
 from smpp.observer import NOBODY, Observer
+from smpp.pdu import Outbind
 from smpp.session import DEFAULT_OPTIONS, Options, Session, SessionEnded
 from smpp.states import BOUND_AS, Role, State
 
@@ -153,7 +157,7 @@ def peer_address(stream: trio.abc.Stream) -> str:
 
 
 class Server:
-    """One port's sessions. ``serve`` is the way in; this is for who accepts by other means, a test for one.
+    """One port's sessions. ``serve`` is the way in; this is for who accepts by other means as well: calls, a test.
 
     Args:
         handler, authenticate: see their types.
@@ -192,8 +196,44 @@ class Server:
         """Connections, bound or not."""
         return self._connections
 
+    async def run(
+        self,
+        *,
+        port: int = 2775,
+        host: str | None = None,
+        listeners: Sequence[trio.SocketListener] | None = None,
+        shutdown: trio.Event | None = None,
+        task_status: trio.TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept ESMEs; see ``serve``."""
+        listening = list(listeners) if listeners is not None else await trio.open_tcp_listeners(port, host=host)
+        async with trio.open_nursery() as sessions:
+            async with trio.open_nursery() as accepting:
+                serve_all = partial(trio.serve_listeners, self.serve_stream, listening, handler_nursery=sessions)
+                accepting.start_soon(serve_all)
+                task_status.started(listening)
+                await (trio.Event() if shutdown is None else shutdown).wait()
+                accepting.cancel_scope.cancel()
+            # Out here: within ``accepting``, which is cancelled, no session could be parted from.
+            await self.shut_down()
+            sessions.cancel_scope.cancel()
+
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Serve one connection to its end. Raises nothing but a cancellation."""
+        await self._serve(stream, None)
+
+    async def serve_called(self, stream: trio.abc.Stream, outbind: Outbind) -> bool:
+        """Ask the ESME at the other end to bind, then serve the connection to its end like one that was accepted.
+
+        Args:
+            stream: a connection that we made; what TLS there is has been agreed on.
+            outbind: what to say.
+
+        Returns: whether it bound. Raises nothing but a cancellation.
+        """
+        return await self._serve(stream, outbind)
+
+    async def _serve(self, stream: trio.abc.Stream, outbind: Outbind | None) -> bool:
         peer = peer_address(stream)
         limits = self._limits
         full = self._connections >= limits.max_connections or self._unbound >= limits.max_unbound
@@ -201,15 +241,15 @@ class Server:
             self._observer.count("turned_away")
             _log.warning("smpp connection turned away", peer=peer, connections=self._connections, unbound=self._unbound)
             await trio.aclose_forcefully(stream)
-            return
-        if self._ssl_context is not None:
+            return False
+        if self._ssl_context is not None and outbind is None:
             # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
             stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
         self._connections += 1
         self._unbound += 1
         guest = _Guest(peer)
         try:
-            await self._converse(stream, guest)
+            await self._converse(stream, guest, outbind)
         except Exception:
             # The handler of one session, or a fault of ours in it: the other sessions must not hear of it.
             self._observer.count("handler_failed", account=guest.account)
@@ -218,6 +258,7 @@ class Server:
             self._connections -= 1
             if not guest.account:
                 self._unbound -= 1
+        return bool(guest.account)
 
     async def shut_down(self) -> None:
         """Turn newcomers away and unbind every session, each within the grace."""
@@ -227,7 +268,7 @@ class Server:
                 for session in self._sessions:
                     nursery.start_soon(session.unbind, self._limits.grace_s / 2)
 
-    async def _converse(self, stream: trio.abc.Stream, guest: _Guest) -> None:
+    async def _converse(self, stream: trio.abc.Stream, guest: _Guest, outbind: Outbind | None) -> None:
         settings = Settings(session_init_s=self._limits.session_init_s)
         session = Session(stream, Connection(Role.SMSC, settings, now=trio.current_time()))
         self._sessions.add(session)
@@ -236,6 +277,8 @@ class Server:
             async with trio.open_nursery() as nursery:
                 await nursery.start(session.run)
                 try:
+                    if outbind is not None:
+                        session.send(outbind)
                     grant = await self._admit(session, guest)
                     if grant is not None:
                         await self._handler(session, grant)
@@ -373,14 +416,4 @@ async def serve(
     Cancellation: closes the port and cuts all sessions.
     """
     server = Server(handler, authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
-    listening = list(listeners) if listeners is not None else await trio.open_tcp_listeners(port, host=host)
-    async with trio.open_nursery() as sessions:
-        async with trio.open_nursery() as accepting:
-            serve_all = partial(trio.serve_listeners, server.serve_stream, listening, handler_nursery=sessions)
-            accepting.start_soon(serve_all)
-            task_status.started(listening)
-            await (trio.Event() if shutdown is None else shutdown).wait()
-            accepting.cancel_scope.cancel()
-        # Out here: within ``accepting``, which is cancelled, no session could be parted from.
-        await server.shut_down()
-        sessions.cancel_scope.cancel()
+    await server.run(port=port, host=host, listeners=listeners, shutdown=shutdown, task_status=task_status)

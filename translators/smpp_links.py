@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import structlog
 import trio
 
 from hub.endpoint import Road
@@ -14,6 +15,7 @@ from smpp.constants import VERSION_3_4
 from smpp.credentials import BindType, Credentials
 from smpp.events import Settings
 from smpp.observer import NOBODY, Observer
+from smpp.outbind import Terms, answer_outbinds
 from smpp.pdu import SubmitSm
 from smpp.session import Options, Session
 from smpp.states import State
@@ -21,6 +23,9 @@ from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import Dialect
 
 DAY_US = 86_400_000_000
+LISTEN_AGAIN_S = 30.0  # a port that is taken is so by an operator's mistake: it is worth a line in the log each time
+
+log = structlog.get_logger("translators.smpp")
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +36,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         host, port: the SMSC.
         system_id, password, system_type: credentials.
         interface_version: what we say we speak, e.g. 0x34.
-        bind_types: one bind for each: ``(TRX,)``, ``(TX, RX)``, or several of a kind.
+        bind_types: the kinds of binds: ``(TRX,)`` or ``(TX, RX)``.
+        binds: how many of each kind; each comes and goes by itself.
         dialect: how the carrier writes SMPP.
         window: unanswered requests on each bind, at most.
         per_s: messages a second over all binds, 0 for no limit.
@@ -42,6 +48,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         tls: an ``ssl.SSLContext``, or None.
         server_hostname: the name in the carrier's certificate, when it is not ``host``.
         inbox: requests of the carrier waiting for the journal.
+        outbind_port: where the SMSC may call and say outbind, 0 for nowhere.
+        outbind_password: what it must say then; when empty, it must call from an address of ``host``.
+        outbind_tls: an ``ssl.SSLContext`` of a server, or None. Where the link has TLS, no port is opened without.
     """
 
     name: str
@@ -52,6 +61,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     system_type: str = ""
     interface_version: int = VERSION_3_4
     bind_types: tuple[BindType, ...] = (BindType.TRX,)
+    binds: int = 1
     dialect: Dialect = Dialect()
     window: int = 100
     per_s: float = 0.0
@@ -64,6 +74,9 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls: Any = None
     server_hostname: str = ""
     inbox: int = 2000
+    outbind_port: int = 0
+    outbind_password: str = ""
+    outbind_tls: Any = None
 
     def __repr__(self) -> str:
         """Show which link it is, and no secret."""
@@ -101,31 +114,66 @@ class SmppLink(SmppEndpoint):
     async def run(self, shutdown: trio.Event | None = None) -> None:
         """Stay bound until cancelled, or until ``shutdown`` is set: then unbind in peace and return."""
         s = self.settings
+        credentials = Credentials(
+            system_id=s.system_id,
+            password=s.password,
+            system_type=s.system_type,
+            interface_version=s.interface_version,
+        )
+        settings = Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s)
+        options = Options(inbox=s.inbox)
         target = Target(
             host=s.host,
             port=s.port,
-            credentials=Credentials(
-                system_id=s.system_id,
-                password=s.password,
-                system_type=s.system_type,
-                interface_version=s.interface_version,
-            ),
+            credentials=credentials,
             ssl_context=s.tls,
             server_hostname=s.server_hostname,
-            settings=Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s),
-            options=Options(inbox=s.inbox),
+            settings=settings,
+            options=options,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.do_chores)
-            await keep_bound(
-                target,
-                self._work,
-                name=s.name,
-                bind_types=s.bind_types,
-                observer=self._observer,
-                shutdown=shutdown,
-            )
+            async with trio.open_nursery() as binds:
+                if s.outbind_port:
+                    terms = Terms(
+                        credentials=credentials,
+                        password=s.outbind_password,
+                        host="" if s.outbind_password else s.host,
+                        settings=settings,
+                        options=options,
+                    )
+                    binds.start_soon(self._answer_outbinds, terms, shutdown or trio.Event())
+                await keep_bound(
+                    target,
+                    self._work,
+                    name=s.name,
+                    bind_types=s.bind_types * s.binds,
+                    observer=self._observer,
+                    shutdown=shutdown,
+                )
             nursery.cancel_scope.cancel()
+
+    async def _answer_outbinds(self, terms: Terms, shutdown: trio.Event) -> None:
+        """Listen for the SMSC's calls. A port that cannot be had costs only the calls, and is tried for again."""
+        s = self.settings
+        if s.tls is not None and s.outbind_tls is None:
+            log.error("no port for outbind: the link has TLS, but no certificate to listen with", endpoint=self.name)
+            return
+        while not shutdown.is_set():
+            try:
+                await answer_outbinds(
+                    terms,
+                    self._work,
+                    port=s.outbind_port,
+                    name=s.name,
+                    ssl_context=s.outbind_tls,
+                    observer=self._observer,
+                    shutdown=shutdown,
+                )
+            except OSError as error:
+                log.error("no port for outbind", endpoint=self.name, port=s.outbind_port, error=error.strerror)
+                with trio.move_on_after(LISTEN_AGAIN_S):
+                    await shutdown.wait()
 
     async def _work(self, session: Session) -> None:
         await self.serve(session, carries=session.state is not State.BOUND_RX)
