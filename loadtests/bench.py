@@ -420,7 +420,7 @@ def show(figures: dict[str, float]) -> None:
         if name in GOALS:
             relation, goal = GOALS[name]
             met = value >= goal if relation == ">=" else value < goal
-            aim = f"{relation} {goal:,.0f}: {'met' if met else 'NOT MET'}"
+            aim = f"{relation} {goal:,g}: {'met' if met else 'NOT MET'}"
         print(f"{name:44} {value:14,.4g}  {aim}" if abs(value) < 1000 else f"{name:44} {value:14,.0f}  {aim}")
 
 
