@@ -157,6 +157,8 @@ class Dispatcher:
         self._alarm = Alarm()
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
+        self._gripped: set[int] = set()
+        self._rewritten: dict[int, journal.Standing] = {}  # since the reading under way began
         self._gone_while_reading: set[int] | None = None
         self._reading = 0  # entries that may come of the reading under way
         self._receipts_first = False
@@ -379,6 +381,48 @@ class Dispatcher:
         entry.held = True
         return entry
 
+    # --- the sender's side -------------------------------------------------------------------------------------------
+
+    def lay_hold(self, message_id: int) -> bool:
+        """Take hold of a message wherever it lies: it keeps its place and is not given before ``let_go``.
+
+        One that lies in the store only is withheld when a reading brings it into its lane.
+
+        Returns: False when it is being given, or somebody else has hold of it.
+        """
+        if message_id in self._gripped or (message_id in self.held and self.withhold(message_id) is None):
+            return False
+        self._gripped.add(message_id)
+        return True
+
+    def is_gripped(self, message_id: int) -> bool:
+        """Whether somebody has hold of it."""
+        return message_id in self._gripped
+
+    def let_go(self, message_id: int, now_us: int, rewritten: journal.Standing | None = None) -> None:
+        """The end of ``lay_hold``.
+
+        Args:
+            message_id: which message.
+            now_us: now.
+            rewritten: how the message stands now, when its row was written anew.
+        """
+        self._gripped.discard(message_id)
+        entry = self.held.get(message_id)
+        if rewritten is not None:
+            if self._gone_while_reading is not None:
+                self._rewritten[message_id] = rewritten
+            if entry is not None:
+                entry.message, entry.payloads, entry.claimed = rewritten.message, None, False
+            if rewritten.next_us > now_us:  # who waits for a time waits in the store
+                if entry is not None:
+                    self.ended(entry, now_us)
+                self._alarm.note(message_id, rewritten.next_us)
+                entry = None
+        if entry is not None:
+            self.lanes.release(entry, now_us)
+        self._wakeup.set()
+
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -502,6 +546,7 @@ class Dispatcher:
         """The rows of a query, and those of them that are neither in memory nor went out of it while it ran."""
         gone: set[int] = set()
         self._gone_while_reading, self._reading = gone, limit
+        self._rewritten.clear()
 
         def work(tx: Transaction) -> list[Any]:
             return list(tx.sql.execute(query).all())
@@ -512,6 +557,10 @@ class Dispatcher:
             self._gone_while_reading, self._reading = None, 0
         known = (self.held, gone, self._replaying)
         return rows, [row for row in rows if not any(row[0] in ids for ids in known)]
+
+    def _standing(self, row: Any) -> journal.Standing:
+        """A row that was just read, or what was made of it while it was read."""
+        return self._rewritten.get(row[0]) or journal.standing_of(row)
 
     async def _scan(self, kind: Kind, cursor: Cursor) -> bool:
         """Read the next page beyond the cursor. Returns: whether it held anything."""
@@ -524,7 +573,7 @@ class Dispatcher:
             raise
         now_us = self._clock()
         for row in fresh:
-            self._load(journal.standing_of(row), now_us)
+            self._load(self._standing(row), now_us)
         is_last = len(rows) < limit  # all that was committed when the read began has been seen
         if is_last:
             cursor.resuming = False
@@ -571,7 +620,8 @@ class Dispatcher:
         lane = self.lanes.push(key, entry)
         if lane.head is entry:
             self.lanes.wait(lane, standing.next_us)
-        self.lanes.release(entry, self._clock())
+        if entry.id not in self._gripped:
+            self.lanes.release(entry, self._clock())
 
     async def _load_due(self) -> bool:
         """Read texts that have become due. Returns: whether there were any."""
@@ -589,8 +639,9 @@ class Dispatcher:
         finally:
             alarm.end(seen, at_us)
         for row in fresh:
-            if row[11] <= now_us:
-                self._enter(row[0], journal.standing_of(row))
+            standing = self._standing(row)
+            if standing.next_us <= now_us:
+                self._enter(row[0], standing)
         return bool(due)
 
     async def _refill(self, lane: Lane) -> bool:
@@ -607,8 +658,11 @@ class Dispatcher:
             rows, fresh = await self._read(query, limit)
             seen = self._texts.at  # what lies beyond is the scan's
             for row in fresh:
-                if alone or row[0] <= seen:
-                    self._enter(key, journal.standing_of(row))
+                standing = self._standing(row)
+                if standing.message.not_before_us > self._clock() and standing.state is State.QUEUED:
+                    self._alarm.note(row[0], standing.message.not_before_us)  # it is not of this lane any more
+                elif alone or row[0] <= seen:
+                    self._enter(key, standing)
             is_last = alone or len(rows) < limit or rows[-1][0] > seen
             if is_last or lane.head is not None:
                 break
