@@ -15,7 +15,10 @@ import trio
 from hub import feed, journal, operations, routing
 from hub.dispatch import HEADS, Dispatcher, Queued
 from hub.endpoint import Endpoint
+from hub.enum_answers import EnumAnswers
 from hub.errors import UnknownEndpoint
+from hub.filtering import Filtering
+from hub.filters import FilterSettings
 from hub.intake import PART_WAIT_US, Intake
 from hub.model import Arrival, Outcome, State, Verdict
 from hub.outcomes import Outcomes
@@ -25,6 +28,7 @@ from provisioning import Directory
 from store import Op, Store, StoreError, Transaction
 from threading_tokens import Contention, registry
 
+FILTERS_S = 1.0  # what accounts have sent today is written
 SWEEP_S = 1.0  # parts that never came, operators' requests
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 600.0
@@ -86,6 +90,10 @@ class Hub:
         heads: messages held in memory for each endpoint.
         part_wait_us: how long the parts of one text are waited for.
         waits: of retries.
+        filters: what keeps texts back that have a way; None for nothing.
+        answers: what carrier directories say of numbers (ENUM), when there are any.
+
+    Raises: OSError: a file that the filters go by cannot be read.
     """
 
     def __init__(
@@ -97,6 +105,8 @@ class Hub:
         heads: int = HEADS,
         part_wait_us: int = PART_WAIT_US,
         waits: RetryWaits = DEFAULT_WAITS,
+        filters: FilterSettings | None = None,
+        answers: EnumAnswers | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -107,11 +117,18 @@ class Hub:
         self._intake = Intake(store, clock, self._dispatchers, lambda: self.directory, self.counters, part_wait_us)
         self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
         self._nursery: trio.Nursery | None = None
+        self._intake.answers = answers
+        self._filtering: Filtering | None = None
+        if filters is not None:
+            self._filtering = Filtering(store, clock, lambda: self.directory, self.counters, filters)
+            self._intake.filtering = self._filtering
 
     # --- hub.endpoint.Road -------------------------------------------------------------------------------------------
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """See ``hub.endpoint.Road``."""
+        if self._filtering is not None:
+            return await self._filtering.receive(endpoint, arrivals, self._intake.receive)
         return await self._intake.receive(endpoint, arrivals)
 
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
@@ -141,8 +158,12 @@ class Hub:
         """Move messages until cancelled."""
         # Order of ids is order of arrival: a machine whose clock was set back must not undo that.
         self.store.advance_ids_past(await self.store.read(operations.newest_id))
+        if self._filtering is not None:
+            await self._filtering.load()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            if self._filtering is not None:
+                nursery.start_soon(self._every, FILTERS_S, self._filtering.do_chores)
             for dispatcher in self._dispatchers.values():
                 nursery.start_soon(dispatcher.run)
             nursery.start_soon(self._every, SWEEP_S, self._sweep)
@@ -157,6 +178,8 @@ class Hub:
         For an orderly end: call it when the endpoints have no sessions any more, while ``run`` still runs.
         """
         try:
+            if self._filtering is not None:
+                await self._filtering.write()
             await self.store.transact(lambda tx: None)  # behind it, every claim that was on its way is on disk
             await trio.lowlevel.checkpoint()  # a turn for those who waited for these claims
             moves = [move for dispatcher in self._dispatchers.values() for move in dispatcher.unsent()]

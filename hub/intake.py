@@ -28,6 +28,8 @@ import trio
 
 from hub import feed, journal, receipts, routing
 from hub.dispatch import Dispatcher, Queued
+from hub.enum_answers import EnumAnswers
+from hub.filtering import Filtering
 from hub.model import (
     Accepted,
     Arrival,
@@ -132,6 +134,10 @@ class Intake:
         directory: answers the snapshot in force.
         counters: the hub's.
         part_wait_us: how long the parts of one text are waited for.
+
+    Attributes:
+        filtering: keeps texts back that have a way; None for no filters.
+        answers: what carrier directories say of numbers; None for no directories.
     """
 
     def __init__(
@@ -150,6 +156,8 @@ class Intake:
         self._counters = counters
         self._part_wait_us = part_wait_us
         self._wholes: OrderedDict[Key, Whole] = OrderedDict()
+        self.filtering: Filtering | None = None
+        self.answers: EnumAnswers | None = None
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """See ``hub.endpoint.Road.receive``."""
@@ -163,11 +171,12 @@ class Intake:
         drafts: list[Draft] = []
         news: list[int] = []
         refused: Counter[str] = Counter()
+        now_us = self._clock()
         for index, arrival in enumerate(arrivals):
             if arrival.receipt is not None:
                 news.append(index)
                 continue
-            decided = self._decide(endpoint, arrival, threads[index] if threads is not None else None)
+            decided = self._decide(endpoint, arrival, threads[index] if threads is not None else None, now_us)
             if isinstance(decided, Reason):
                 verdicts[index] = Rejected(decided)
                 refused[decided.value] += 1
@@ -184,6 +193,8 @@ class Intake:
             for reason, number in refused.items():
                 self._counters.refuse(endpoint, reason, number)
             log.info("arrivals refused", endpoint=endpoint, reasons=dict(refused))
+        if self.filtering is not None and drafts:
+            drafts = self.filtering.sift(endpoint, drafts, verdicts)
         if drafts or news:
             for name in {draft.route.endpoint for draft in drafts}:
                 if self._dispatchers[name].is_catching_up:
@@ -191,6 +202,8 @@ class Intake:
             try:
                 await self._write(endpoint, drafts, [arrivals[i] for i in news], self._clock())
             except (StoreError, Contention) as error:
+                if self.filtering is not None:
+                    self.filtering.take_back(endpoint, drafts)
                 return self._refused(endpoint, verdicts, error)
         for draft in drafts:
             verdicts[draft.index] = Accepted(draft.part_id or draft.message_id, draft.token)
@@ -231,14 +244,16 @@ class Intake:
 
         return await self._store.read(work)
 
-    def _decide(self, endpoint: str, arrival: Arrival, thread: Thread | TokenError | None) -> routing.Route | Reason:
+    def _decide(
+        self, endpoint: str, arrival: Arrival, thread: Thread | TokenError | None, now_us: int
+    ) -> routing.Route | Reason:
         if len(arrival.text) > MAX_TEXT_CHARACTERS:
             return Reason.TOO_LONG
         directory = self._directory()
         if not endpoint.startswith("desk:"):
             if endpoint.startswith("account:") and not routing.may_send_as(endpoint[8:], arrival.source, directory):
                 return Reason.NOT_ALLOWED
-            route = routing.decide_from_network(arrival, directory)
+            route = routing.decide_from_network(arrival, directory, now_us, self.answers)
         elif isinstance(thread, TokenError):
             if isinstance(thread, ForeignToken):
                 desk = directory.desk(endpoint.removeprefix("desk:"))
@@ -247,7 +262,7 @@ class Intake:
             return Reason.EXPIRED_TOKEN if isinstance(thread, ExpiredToken) else Reason.UNKNOWN_TOKEN
         else:
             call_centre = call_centre_of(directory, endpoint)
-            route = routing.decide_from_desk(arrival, call_centre, thread, directory)
+            route = routing.decide_from_desk(arrival, call_centre, thread, directory, now_us, self.answers)
         if isinstance(route, routing.Route):
             if route.endpoint not in self._dispatchers or route.endpoint == endpoint:  # never back where it came from
                 return Reason.NO_ROUTE

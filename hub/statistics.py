@@ -10,15 +10,17 @@ class Counters:
 
     Attributes:
         events: (event, endpoint) → how often. Events: ``arrived``, ``accepted``, ``try_later``, ``submitted``,
-            ``handed_over``, ``retried``, ``throttled``, ``in_doubt``, ``unsent``, ``resent``, ``dead``, ``expired``,
-            ``receipts_settled``, ``receipts_parked``, ``receipts_repeated``, ``receipts_made``, ``incomplete``.
+            ``handed_over``, ``retried``, ``throttled``, ``in_doubt``, ``unsent``, ``rerouted``, ``resent``, ``dead``,
+            ``expired``, ``receipts_settled``, ``receipts_parked``, ``receipts_repeated``, ``receipts_made``, ``incomplete``.
         refusals: (endpoint, reason) → how often intake refused.
+        filtered: (endpoint, filter) → how often a filter kept something back; refusals of filters count there as well.
         deaths: (endpoint, reason) → dead letters.
     """
 
     def __init__(self) -> None:
         self.events: Counter[tuple[str, str]] = Counter()
         self.refusals: Counter[tuple[str, str]] = Counter()
+        self.filtered: Counter[tuple[str, str]] = Counter()
         self.deaths: Counter[tuple[str, str]] = Counter()
 
     def count(self, event: str, endpoint: str, number: int = 1) -> None:
