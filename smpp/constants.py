@@ -1,6 +1,6 @@
 """The numbers of SMPP: commands, statuses, bits.
 
-Source: SMPP 3.4 §5.1 and §5.2; what 5.0 adds is marked so.
+Source: SMPP 3.4 §5.1 and §5.2; what 5.0 adds is marked so, and what 3.3 had and 3.4 took away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ VERSION_5_0: Final = 0x50
 
 
 class CommandId(IntEnum):
-    """The command set (§5.1.2.1; broadcast_*: 5.0)."""
+    """The command set (§5.1.2.1; broadcast_*: 5.0 §4.7.5).
+
+    param_retrieve (0x22), query_last_msgs (0x23) and query_msg_details (0x24) of 3.3 are not here: 3.4 reserved them,
+    and a peer that sends one is told that there is no such command.
+    """
 
     GENERIC_NACK = 0x80000000
     BIND_RECEIVER = 0x00000001
@@ -64,7 +68,12 @@ class CommandId(IntEnum):
 
 
 class CommandStatus(IntEnum):
-    """The error codes (§5.1.3; from 0x100 on: 5.0 §4.7.6)."""
+    """The error codes (§5.1.3; from 0x100 on: 5.0 §4.7.6).
+
+    5.0 renamed those of the optional parameters (``ESME_RINVTLVSTREAM`` and so on); either name is understood, and
+    3.4's is said, which is the one that peers' documents have. Last come those that 3.3 had for customers and
+    distribution lists kept in the SMSC: 3.4 reserved their numbers, old SMSCs still send them, we never do.
+    """
 
     ESME_ROK = 0x00000000
     ESME_RINVMSGLEN = 0x00000001
@@ -112,6 +121,11 @@ class CommandStatus(IntEnum):
     ESME_RINVPARLEN = 0x000000C2
     ESME_RMISSINGOPTPARAM = 0x000000C3
     ESME_RINVOPTPARAMVAL = 0x000000C4
+    ESME_RINVTLVSTREAM = 0x000000C0
+    ESME_RTLVNOTALLWD = 0x000000C1
+    ESME_RINVTLVLEN = 0x000000C2
+    ESME_RMISSINGTLV = 0x000000C3
+    ESME_RINVTLVVAL = 0x000000C4
     ESME_RDELIVERYFAILURE = 0x000000FE
     ESME_RUNKNOWNERR = 0x000000FF
     ESME_RSERTYPUNAUTH = 0x00000100
@@ -133,6 +147,28 @@ class CommandStatus(IntEnum):
     ESME_RINVBCAST_REP = 0x00000110
     ESME_RINVBCASTSRVGRP = 0x00000111
     ESME_RINVBCASTCHANIND = 0x00000112
+
+    # 3.3
+    ESME_RADDCUSTFAIL = 0x00000019
+    ESME_RDELCUSTFAIL = 0x0000001A
+    ESME_RMODCUSTFAIL = 0x0000001B
+    ESME_RENQCUSTFAIL = 0x0000001C
+    ESME_RINVCUSTID = 0x0000001D
+    ESME_RINVCUSTNAME = 0x0000001F
+    ESME_RINVCUSTADR = 0x00000021
+    ESME_RINVADR = 0x00000022
+    ESME_RCUSTEXIST = 0x00000023
+    ESME_RCUSTNOTEXIST = 0x00000024
+    ESME_RADDDLFAIL = 0x00000026
+    ESME_RMODDLFAIL = 0x00000027
+    ESME_RDELDLFAIL = 0x00000028
+    ESME_RVIEWDLFAIL = 0x00000029
+    ESME_RLISTDLSFAIL = 0x00000030
+    ESME_RPARAMRETFAIL = 0x00000031
+    ESME_RINVPARAM = 0x00000032
+    ESME_RINVDLMEMBDESC = 0x00000035
+    ESME_RINVDLMEMBTYP = 0x00000038
+    ESME_RINVDLMODOPT = 0x00000039
 
 
 class Ton(IntEnum):
@@ -177,8 +213,30 @@ class MessageState(IntEnum):
     SKIPPED = 9
 
 
+class DataCoding(IntEnum):
+    """data_coding (§5.2.19), so far as it is not a GSM one: 0xC0…0xEF message waiting, 0xF0…0xFF message class."""
+
+    SMSC_DEFAULT = 0x00
+    IA5 = 0x01  # ASCII
+    OCTETS_TDMA = 0x02
+    LATIN_1 = 0x03
+    OCTETS = 0x04
+    JIS = 0x05  # X 0208-1990
+    CYRILLIC = 0x06  # ISO 8859-5
+    HEBREW = 0x07  # ISO 8859-8
+    UCS2 = 0x08
+    PICTOGRAM = 0x09
+    ISO_2022_JP = 0x0A  # music codes
+    EXTENDED_KANJI = 0x0D  # JIS X 0212-1990
+    KS_C_5601 = 0x0E
+
+
 class EsmClass(IntEnum):
-    """The values that the bits of esm_class are made of (§5.2.12). Combine them with ``|``."""
+    """The values that the bits of esm_class are made of (§5.2.12). Combine them with ``|``.
+
+    DELIVERY_ACKNOWLEDGEMENT and USER_ACKNOWLEDGEMENT are what an SME sends; in a submit_sm they say that the message is
+    one, in a deliver_sm that it comes from one.
+    """
 
     MODE_DEFAULT = 0x00
     MODE_DATAGRAM = 0x01
@@ -195,6 +253,7 @@ class EsmClass(IntEnum):
 
 ESM_MODE_MASK: Final = 0x03
 ESM_TYPE_MASK: Final = 0x3C
+ESM_FEATURES_MASK: Final = 0xC0
 
 _RECEIPT_TYPES: Final = frozenset(
     (EsmClass.DELIVERY_RECEIPT, EsmClass.DELIVERY_ACKNOWLEDGEMENT, EsmClass.INTERMEDIATE_NOTIFICATION)

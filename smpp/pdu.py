@@ -10,12 +10,12 @@ construction costs a tenth of a microsecond, keyword construction half of one. T
 
 What the octets look like is said once, in ``smpp.layout``.
 
-Source: SMPP 3.4 §4; the broadcast PDUs: SMPP 5.0 §4.4.
+Source: SMPP 3.4 §4; the broadcast PDUs: SMPP 5.0 §4.4 and §4.6.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -51,7 +51,19 @@ class GenericNack(PDU, frozen=True, gc=False):
 # -- Session management (§4.1, §4.2, §4.11) ---------------------------------------------------------------------------
 
 
-class _Bind(PDU, frozen=True, gc=False):
+class _Secretive(PDU, frozen=True, gc=False):
+    """A PDU with a password. What is written for people never shows it, nor how long it is."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, "***" if name == "password" and value else value) for name, value in shown]
+
+
+class _Bind(_Secretive, frozen=True, gc=False):
     """The body that the three binds share."""
 
     system_id: str = ""
@@ -105,7 +117,7 @@ class BindTransceiverResp(_BindResp, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x80000009
 
 
-class Outbind(PDU, frozen=True, gc=False):
+class Outbind(_Secretive, frozen=True, gc=False):
     """outbind (§4.1.7): an SMSC asks an ESME to bind as a receiver. It has no response."""
 
     command_id: ClassVar[int] = 0x0000000B
@@ -361,7 +373,7 @@ class AlertNotification(PDU, frozen=True, gc=False):
     esme_addr: str = ""
 
 
-# -- Cell broadcast (5.0 §4.4) ----------------------------------------------------------------------------------------
+# -- Cell broadcast (5.0 §4.4, §4.6) ----------------------------------------------------------------------------------
 
 
 class BroadcastSm(PDU, frozen=True, gc=False):
@@ -383,7 +395,7 @@ class BroadcastSm(PDU, frozen=True, gc=False):
 
 
 class BroadcastSmResp(_MessageIdResp, frozen=True, gc=False):
-    """broadcast_sm_resp (5.0 §4.4.2)."""
+    """broadcast_sm_resp (5.0 §4.4.1)."""
 
     command_id: ClassVar[int] = 0x80000111
 
@@ -400,13 +412,13 @@ class QueryBroadcastSm(PDU, frozen=True, gc=False):
 
 
 class QueryBroadcastSmResp(_MessageIdResp, frozen=True, gc=False):
-    """query_broadcast_sm_resp (5.0 §4.6.3)."""
+    """query_broadcast_sm_resp (5.0 §4.6.1). State, areas and their success are in TLVs."""
 
     command_id: ClassVar[int] = 0x80000112
 
 
 class CancelBroadcastSm(PDU, frozen=True, gc=False):
-    """cancel_broadcast_sm (5.0 §4.5.1)."""
+    """cancel_broadcast_sm (5.0 §4.6.2)."""
 
     command_id: ClassVar[int] = 0x00000113
 
@@ -418,7 +430,7 @@ class CancelBroadcastSm(PDU, frozen=True, gc=False):
 
 
 class CancelBroadcastSmResp(PDU, frozen=True, gc=False):
-    """cancel_broadcast_sm_resp (5.0 §4.5.3)."""
+    """cancel_broadcast_sm_resp (5.0 §4.6.2)."""
 
     command_id: ClassVar[int] = 0x80000113
 

@@ -7,9 +7,9 @@ int and ``get(pdu, Tag.RECEIPTED_MESSAGE_ID)`` a str, for mypy as well as at run
 Writing (``make``) is strict about sizes. Reading (``get``) is lenient: an integer of another size than the standard's
 is taken for what it says (SMSCs send sar_msg_ref_num in one octet), a string may lack its NUL.
 
-A TLV of a later version, or of a vendor, is a row more.
+A TLV of a later version, or of a vendor, is a row more. One that has no row is kept all the same, octet by octet.
 
-Source: SMPP 3.4 §5.3; 5.0 §4.8.4 for those marked so.
+Source: SMPP 3.4 §5.3; 5.0 §4.8.4, whose sizes are wider for three of 3.4's, and for those marked so.
 """
 
 from __future__ import annotations
@@ -18,22 +18,27 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from smpp import pdu
+from smpp.constants import VERSION_3_4, VERSION_5_0
 from smpp.errors import BadTLV
 from smpp.pdu import PDU, TLVs
 
 T = TypeVar("T", int, str, bytes)
 
-_MESSAGES: Final[tuple[type[PDU], ...]] = (pdu.SubmitSm, pdu.SubmitMulti, pdu.DeliverSm, pdu.DataSm)
-_OUTWARD: Final[tuple[type[PDU], ...]] = (pdu.SubmitSm, pdu.SubmitMulti, pdu.DataSm)
-_INWARD: Final[tuple[type[PDU], ...]] = (pdu.DeliverSm, pdu.DataSm)
-_DATA: Final[tuple[type[PDU], ...]] = (pdu.DataSm,)
-_DATA_RESP: Final[tuple[type[PDU], ...]] = (pdu.DataSmResp,)
-_BIND_RESPS: Final[tuple[type[PDU], ...]] = (
-    pdu.BindReceiverResp,
-    pdu.BindTransmitterResp,
-    pdu.BindTransceiverResp,
+_Group = tuple[type[PDU], ...]
+
+# 5.0 gives each TLV to whole groups of PDUs (§4.2.4, §4.2.5, §4.3.3, §4.3.4, §4.4.2, §4.6); 3.4 counted them out PDU by
+# PDU. What either has is allowed.
+_SUBMITTED: Final[_Group] = (pdu.SubmitSm, pdu.SubmitMulti, pdu.DataSm)
+_DELIVERED: Final[_Group] = (pdu.DeliverSm, pdu.DataSm)
+_MESSAGES: Final[_Group] = (*_SUBMITTED, pdu.DeliverSm)
+_SUBMIT_RESPS: Final[_Group] = (pdu.SubmitSmResp, pdu.SubmitMultiResp, pdu.DataSmResp)
+_MESSAGE_RESPS: Final[_Group] = (*_SUBMIT_RESPS, pdu.DeliverSmResp)
+_BROADCAST: Final[_Group] = (pdu.BroadcastSm,)
+_BROADCAST_QUERIES: Final[_Group] = (pdu.QueryBroadcastSm, pdu.QueryBroadcastSmResp, pdu.CancelBroadcastSm)
+_BIND_RESPS: Final[_Group] = (pdu.BindReceiverResp, pdu.BindTransmitterResp, pdu.BindTransceiverResp)
+_RESPS: Final[_Group] = tuple(
+    each for each in pdu.PDU_CLASSES.values() if pdu.is_response(each.command_id) and each is not pdu.GenericNack
 )
-_BROADCASTS: Final[tuple[type[PDU], ...]] = (pdu.BroadcastSm,)
 
 
 class TLV(int, Generic[T]):
@@ -43,6 +48,7 @@ class TLV(int, Generic[T]):
         label: its name in the standard.
         kind: ``int``, ``str`` (a C-octet string) or ``bytes``.
         least, most: octets of the value, a string's NUL included.
+        since: the version of the standard that brought it, 0x34 or 0x50.
         pdus: the PDUs that the standard has it in.
     """
 
@@ -50,6 +56,7 @@ class TLV(int, Generic[T]):
     kind: type[int] | type[str] | type[bytes]
     least: int
     most: int
+    since: int
     pdus: frozenset[type[PDU]]
 
     def __repr__(self) -> str:
@@ -59,107 +66,133 @@ class TLV(int, Generic[T]):
         return by_tag, (int(self),)
 
 
-def _define(tag: int, label: str, kind: type[T], least: int, most: int, *pdus: Iterable[type[PDU]]) -> TLV[T]:
+def _define(tag: int, label: str, kind: type[T], least: int, most: int, groups: Iterable[_Group], since: int) -> TLV[T]:
     made: TLV[T] = TLV(tag)
-    made.label, made.kind, made.least, made.most = label, kind, least, most
-    made.pdus = frozenset(each for group in pdus for each in group)
+    made.label, made.kind, made.least, made.most, made.since = label, kind, least, most, since
+    made.pdus = frozenset(each for group in groups for each in group)
     return made
 
 
-def _integer(tag: int, label: str, size: int, *pdus: Iterable[type[PDU]]) -> TLV[int]:
-    return _define(tag, label, int, size, size, *pdus)
+def _integer(tag: int, label: str, size: int, *groups: _Group, since: int = VERSION_3_4) -> TLV[int]:
+    return _define(tag, label, int, size, size, groups, since)
 
 
-def _text(tag: int, label: str, most: int, *pdus: Iterable[type[PDU]]) -> TLV[str]:
-    return _define(tag, label, str, 1, most, *pdus)
+def _text(tag: int, label: str, least: int, most: int, *groups: _Group, since: int = VERSION_3_4) -> TLV[str]:
+    return _define(tag, label, str, least, most, groups, since)
 
 
-def _octets(tag: int, label: str, least: int, most: int, *pdus: Iterable[type[PDU]]) -> TLV[bytes]:
-    return _define(tag, label, bytes, least, most, *pdus)
+def _octets(tag: int, label: str, least: int, most: int, *groups: _Group, since: int = VERSION_3_4) -> TLV[bytes]:
+    return _define(tag, label, bytes, least, most, groups, since)
 
 
 class Tag:
     """All TLVs, by name."""
 
-    DEST_ADDR_SUBUNIT: ClassVar = _integer(0x0005, "dest_addr_subunit", 1, _OUTWARD, _DATA)
-    DEST_NETWORK_TYPE: ClassVar = _integer(0x0006, "dest_network_type", 1, _DATA)
-    DEST_BEARER_TYPE: ClassVar = _integer(0x0007, "dest_bearer_type", 1, _DATA)
-    DEST_TELEMATICS_ID: ClassVar = _integer(0x0008, "dest_telematics_id", 2, _DATA)
-    SOURCE_ADDR_SUBUNIT: ClassVar = _integer(0x000D, "source_addr_subunit", 1, _OUTWARD)
-    SOURCE_NETWORK_TYPE: ClassVar = _integer(0x000E, "source_network_type", 1, _DATA)
-    SOURCE_BEARER_TYPE: ClassVar = _integer(0x000F, "source_bearer_type", 1, _DATA)
-    SOURCE_TELEMATICS_ID: ClassVar = _integer(0x0010, "source_telematics_id", 1, _DATA)
-    QOS_TIME_TO_LIVE: ClassVar = _integer(0x0017, "qos_time_to_live", 4, _DATA)
-    PAYLOAD_TYPE: ClassVar = _integer(0x0019, "payload_type", 1, _MESSAGES)
-    ADDITIONAL_STATUS_INFO_TEXT: ClassVar = _text(0x001D, "additional_status_info_text", 256, _DATA_RESP)
-    RECEIPTED_MESSAGE_ID: ClassVar = _text(0x001E, "receipted_message_id", 65, _INWARD)
-    MS_MSG_WAIT_FACILITIES: ClassVar = _integer(0x0030, "ms_msg_wait_facilities", 1, (pdu.SubmitSm, pdu.DataSm))
-    PRIVACY_INDICATOR: ClassVar = _integer(0x0201, "privacy_indicator", 1, _MESSAGES)
-    SOURCE_SUBADDRESS: ClassVar = _octets(0x0202, "source_subaddress", 2, 23, _MESSAGES)
-    DEST_SUBADDRESS: ClassVar = _octets(0x0203, "dest_subaddress", 2, 23, _MESSAGES)
-    USER_MESSAGE_REFERENCE: ClassVar = _integer(0x0204, "user_message_reference", 2, _MESSAGES)
+    DEST_ADDR_SUBUNIT: ClassVar = _integer(0x0005, "dest_addr_subunit", 1, _MESSAGES, _BROADCAST)
+    DEST_NETWORK_TYPE: ClassVar = _integer(0x0006, "dest_network_type", 1, _SUBMITTED)
+    DEST_BEARER_TYPE: ClassVar = _integer(0x0007, "dest_bearer_type", 1, _SUBMITTED)
+    DEST_TELEMATICS_ID: ClassVar = _integer(0x0008, "dest_telematics_id", 2, _SUBMITTED)
+    SOURCE_ADDR_SUBUNIT: ClassVar = _integer(0x000D, "source_addr_subunit", 1, _MESSAGES, _BROADCAST)
+    SOURCE_NETWORK_TYPE: ClassVar = _integer(0x000E, "source_network_type", 1, _SUBMITTED)
+    SOURCE_BEARER_TYPE: ClassVar = _integer(0x000F, "source_bearer_type", 1, _SUBMITTED)
+    # One octet by 3.4 §5.3.2.8, where dest_telematics_id has two; some who follow 5.0 send two. Both are read.
+    SOURCE_TELEMATICS_ID: ClassVar = _integer(0x0010, "source_telematics_id", 1, _SUBMITTED)
+    QOS_TIME_TO_LIVE: ClassVar = _integer(0x0017, "qos_time_to_live", 4, _SUBMITTED)
+    PAYLOAD_TYPE: ClassVar = _integer(0x0019, "payload_type", 1, _MESSAGES, _BROADCAST)
+    ADDITIONAL_STATUS_INFO_TEXT: ClassVar = _text(0x001D, "additional_status_info_text", 1, 256, _MESSAGE_RESPS)
+    RECEIPTED_MESSAGE_ID: ClassVar = _text(0x001E, "receipted_message_id", 1, 65, _DELIVERED)
+    MS_MSG_WAIT_FACILITIES: ClassVar = _integer(0x0030, "ms_msg_wait_facilities", 1, _SUBMITTED)
+    PRIVACY_INDICATOR: ClassVar = _integer(0x0201, "privacy_indicator", 1, _MESSAGES, _BROADCAST)
+    SOURCE_SUBADDRESS: ClassVar = _octets(0x0202, "source_subaddress", 2, 23, _MESSAGES, _BROADCAST)
+    DEST_SUBADDRESS: ClassVar = _octets(0x0203, "dest_subaddress", 2, 23, _MESSAGES, _BROADCAST)
+    USER_MESSAGE_REFERENCE: ClassVar = _integer(
+        0x0204, "user_message_reference", 2, _MESSAGES, _BROADCAST, _BROADCAST_QUERIES
+    )
     USER_RESPONSE_CODE: ClassVar = _integer(0x0205, "user_response_code", 1, _MESSAGES)
-    SOURCE_PORT: ClassVar = _integer(0x020A, "source_port", 2, _MESSAGES)
-    DESTINATION_PORT: ClassVar = _integer(0x020B, "destination_port", 2, _MESSAGES)
+    SOURCE_PORT: ClassVar = _integer(0x020A, "source_port", 2, _MESSAGES, _BROADCAST)
+    DESTINATION_PORT: ClassVar = _integer(0x020B, "destination_port", 2, _MESSAGES, _BROADCAST)
     SAR_MSG_REF_NUM: ClassVar = _integer(0x020C, "sar_msg_ref_num", 2, _MESSAGES)
-    LANGUAGE_INDICATOR: ClassVar = _integer(0x020D, "language_indicator", 1, _MESSAGES)
+    LANGUAGE_INDICATOR: ClassVar = _integer(0x020D, "language_indicator", 1, _MESSAGES, _BROADCAST)
     SAR_TOTAL_SEGMENTS: ClassVar = _integer(0x020E, "sar_total_segments", 1, _MESSAGES)
     SAR_SEGMENT_SEQNUM: ClassVar = _integer(0x020F, "sar_segment_seqnum", 1, _MESSAGES)
     SC_INTERFACE_VERSION: ClassVar = _integer(0x0210, "sc_interface_version", 1, _BIND_RESPS)
-    CALLBACK_NUM_PRES_IND: ClassVar = _integer(0x0302, "callback_num_pres_ind", 1, _OUTWARD)
-    CALLBACK_NUM_ATAG: ClassVar = _octets(0x0303, "callback_num_atag", 0, 65, _OUTWARD)
-    NUMBER_OF_MESSAGES: ClassVar = _integer(0x0304, "number_of_messages", 1, (pdu.SubmitSm, pdu.DataSm))
-    CALLBACK_NUM: ClassVar = _octets(0x0381, "callback_num", 4, 19, _MESSAGES)
-    DPF_RESULT: ClassVar = _integer(0x0420, "dpf_result", 1, _DATA_RESP)
-    SET_DPF: ClassVar = _integer(0x0421, "set_dpf", 1, _DATA)
+    CALLBACK_NUM_PRES_IND: ClassVar = _integer(0x0302, "callback_num_pres_ind", 1, _MESSAGES, _BROADCAST)
+    CALLBACK_NUM_ATAG: ClassVar = _octets(0x0303, "callback_num_atag", 0, 65, _MESSAGES, _BROADCAST)
+    NUMBER_OF_MESSAGES: ClassVar = _integer(0x0304, "number_of_messages", 1, _SUBMITTED)
+    CALLBACK_NUM: ClassVar = _octets(0x0381, "callback_num", 4, 19, _MESSAGES, _BROADCAST)
+    DPF_RESULT: ClassVar = _integer(0x0420, "dpf_result", 1, _SUBMIT_RESPS, (pdu.DeliverSm,))
+    SET_DPF: ClassVar = _integer(0x0421, "set_dpf", 1, _SUBMITTED)
     MS_AVAILABILITY_STATUS: ClassVar = _integer(0x0422, "ms_availability_status", 1, (pdu.AlertNotification,))
-    NETWORK_ERROR_CODE: ClassVar = _octets(0x0423, "network_error_code", 3, 3, _INWARD, _DATA_RESP)
-    MESSAGE_PAYLOAD: ClassVar = _octets(0x0424, "message_payload", 0, 0xFFFF, _MESSAGES, _BROADCASTS)
-    DELIVERY_FAILURE_REASON: ClassVar = _integer(0x0425, "delivery_failure_reason", 1, _DATA_RESP)
-    MORE_MESSAGES_TO_SEND: ClassVar = _integer(0x0426, "more_messages_to_send", 1, (pdu.SubmitSm, pdu.DataSm))
-    MESSAGE_STATE: ClassVar = _integer(0x0427, "message_state", 1, _INWARD, (pdu.QueryBroadcastSmResp,))
-    USSD_SERVICE_OP: ClassVar = _octets(0x0501, "ussd_service_op", 1, 1, (pdu.SubmitSm, pdu.DeliverSm, pdu.DataSm))
-    DISPLAY_TIME: ClassVar = _integer(0x1201, "display_time", 1, _OUTWARD)
-    SMS_SIGNAL: ClassVar = _integer(0x1203, "sms_signal", 2, _OUTWARD)
-    MS_VALIDITY: ClassVar = _integer(0x1204, "ms_validity", 1, _OUTWARD)
-    ALERT_ON_MESSAGE_DELIVERY: ClassVar = _octets(0x130C, "alert_on_message_delivery", 0, 1, _OUTWARD)
-    ITS_REPLY_TYPE: ClassVar = _integer(0x1380, "its_reply_type", 1, (pdu.SubmitSm, pdu.DataSm))
-    ITS_SESSION_INFO: ClassVar = _octets(0x1383, "its_session_info", 2, 2, (pdu.SubmitSm, pdu.DeliverSm, pdu.DataSm))
+    NETWORK_ERROR_CODE: ClassVar = _octets(0x0423, "network_error_code", 3, 3, _DELIVERED, _MESSAGE_RESPS)
+    MESSAGE_PAYLOAD: ClassVar = _octets(
+        0x0424,
+        "message_payload",
+        0,
+        0xFFFF,
+        _MESSAGES,
+        _BROADCAST,
+        (pdu.ReplaceSm,),  # replace_sm: 5.0 §4.5.3
+    )
+    DELIVERY_FAILURE_REASON: ClassVar = _integer(0x0425, "delivery_failure_reason", 1, _MESSAGE_RESPS)
+    MORE_MESSAGES_TO_SEND: ClassVar = _integer(0x0426, "more_messages_to_send", 1, _SUBMITTED)
+    MESSAGE_STATE: ClassVar = _integer(0x0427, "message_state", 1, _DELIVERED, (pdu.QueryBroadcastSmResp,))
+    USSD_SERVICE_OP: ClassVar = _octets(0x0501, "ussd_service_op", 1, 1, _MESSAGES)
+    DISPLAY_TIME: ClassVar = _integer(0x1201, "display_time", 1, _SUBMITTED, _BROADCAST)
+    SMS_SIGNAL: ClassVar = _integer(0x1203, "sms_signal", 2, _SUBMITTED, _BROADCAST)
+    # 3.4 §5.3.2.27: what to do, in one octet. 5.0 §4.8.4.41: with a relative time, its unit and its number follow.
+    MS_VALIDITY: ClassVar = _octets(0x1204, "ms_validity", 1, 4, _SUBMITTED, _BROADCAST)
+    # 3.4 §5.3.2.41: no octet; 5.0 §4.8.4.2: the priority in one.
+    ALERT_ON_MESSAGE_DELIVERY: ClassVar = _octets(0x130C, "alert_on_message_delivery", 0, 1, _SUBMITTED, _BROADCAST)
+    ITS_REPLY_TYPE: ClassVar = _integer(0x1380, "its_reply_type", 1, _MESSAGES)
+    ITS_SESSION_INFO: ClassVar = _octets(0x1383, "its_session_info", 2, 2, _MESSAGES)
 
     # 5.0
-    CONGESTION_STATE: ClassVar = _integer(
-        0x0428,
-        "congestion_state",
-        1,
-        (pdu.SubmitSmResp, pdu.SubmitMultiResp, pdu.DeliverSmResp, pdu.DataSmResp, pdu.BroadcastSmResp),
-        (pdu.QuerySmResp, pdu.CancelSmResp, pdu.ReplaceSmResp, pdu.EnquireLinkResp),
+    CONGESTION_STATE: ClassVar = _integer(0x0428, "congestion_state", 1, _RESPS, since=VERSION_5_0)
+    BROADCAST_CHANNEL_INDICATOR: ClassVar = _integer(
+        0x0600, "broadcast_channel_indicator", 1, _BROADCAST, since=VERSION_5_0
     )
-    BROADCAST_CHANNEL_INDICATOR: ClassVar = _integer(0x0600, "broadcast_channel_indicator", 1, _BROADCASTS)
-    BROADCAST_CONTENT_TYPE: ClassVar = _octets(0x0601, "broadcast_content_type", 3, 3, _BROADCASTS)
-    BROADCAST_CONTENT_TYPE_INFO: ClassVar = _octets(0x0602, "broadcast_content_type_info", 1, 255, _BROADCASTS)
-    BROADCAST_MESSAGE_CLASS: ClassVar = _integer(0x0603, "broadcast_message_class", 1, _BROADCASTS)
-    BROADCAST_REP_NUM: ClassVar = _integer(0x0604, "broadcast_rep_num", 2, _BROADCASTS)
-    BROADCAST_FREQUENCY_INTERVAL: ClassVar = _octets(0x0605, "broadcast_frequency_interval", 3, 3, _BROADCASTS)
-    BROADCAST_AREA_IDENTIFIER: ClassVar = _octets(
+    BROADCAST_CONTENT_TYPE: ClassVar = _octets(
+        0x0601, "broadcast_content_type", 3, 3, _BROADCAST, (pdu.CancelBroadcastSm,), since=VERSION_5_0
+    )
+    BROADCAST_CONTENT_TYPE_INFO: ClassVar = _octets(
+        0x0602, "broadcast_content_type_info", 1, 255, _BROADCAST, since=VERSION_5_0
+    )
+    BROADCAST_MESSAGE_CLASS: ClassVar = _integer(0x0603, "broadcast_message_class", 1, _BROADCAST, since=VERSION_5_0)
+    BROADCAST_REP_NUM: ClassVar = _integer(0x0604, "broadcast_rep_num", 2, _BROADCAST, since=VERSION_5_0)
+    BROADCAST_FREQUENCY_INTERVAL: ClassVar = _octets(
+        0x0605, "broadcast_frequency_interval", 3, 3, _BROADCAST, since=VERSION_5_0
+    )
+    BROADCAST_AREA_IDENTIFIER: ClassVar = _octets(  # the format in one octet, and at most 100 of details
         0x0606,
         "broadcast_area_identifier",
         1,
         101,
-        _BROADCASTS,
+        _BROADCAST,
         (pdu.BroadcastSmResp, pdu.QueryBroadcastSmResp),
+        since=VERSION_5_0,
     )
-    BROADCAST_ERROR_STATUS: ClassVar = _integer(0x0607, "broadcast_error_status", 4, (pdu.BroadcastSmResp,))
-    BROADCAST_AREA_SUCCESS: ClassVar = _integer(0x0608, "broadcast_area_success", 1, (pdu.QueryBroadcastSmResp,))
-    BROADCAST_END_TIME: ClassVar = _text(0x0609, "broadcast_end_time", 17, (pdu.QueryBroadcastSmResp,))
-    BROADCAST_SERVICE_GROUP: ClassVar = _octets(0x060A, "broadcast_service_group", 1, 255, _BROADCASTS)
-    BILLING_IDENTIFICATION: ClassVar = _octets(0x060B, "billing_identification", 1, 1024, _MESSAGES)
-    SOURCE_NETWORK_ID: ClassVar = _text(0x060D, "source_network_id", 66, _MESSAGES)
-    DEST_NETWORK_ID: ClassVar = _text(0x060E, "dest_network_id", 66, _MESSAGES)
-    SOURCE_NODE_ID: ClassVar = _octets(0x060F, "source_node_id", 6, 6, _MESSAGES)
-    DEST_NODE_ID: ClassVar = _octets(0x0610, "dest_node_id", 6, 6, _MESSAGES)
-    DEST_ADDR_NP_RESOLUTION: ClassVar = _integer(0x0611, "dest_addr_np_resolution", 1, _MESSAGES)
-    DEST_ADDR_NP_INFORMATION: ClassVar = _octets(0x0612, "dest_addr_np_information", 10, 10, _MESSAGES)
-    DEST_ADDR_NP_COUNTRY: ClassVar = _octets(0x0613, "dest_addr_np_country", 1, 5, _MESSAGES)
+    BROADCAST_ERROR_STATUS: ClassVar = _integer(
+        0x0607, "broadcast_error_status", 4, (pdu.BroadcastSmResp,), since=VERSION_5_0
+    )
+    BROADCAST_AREA_SUCCESS: ClassVar = _integer(
+        0x0608, "broadcast_area_success", 1, (pdu.QueryBroadcastSmResp,), since=VERSION_5_0
+    )
+    BROADCAST_END_TIME: ClassVar = _text(  # an absolute time, never empty
+        0x0609, "broadcast_end_time", 17, 17, (pdu.QueryBroadcastSmResp,), since=VERSION_5_0
+    )
+    BROADCAST_SERVICE_GROUP: ClassVar = _octets(
+        0x060A, "broadcast_service_group", 1, 255, _BROADCAST, since=VERSION_5_0
+    )
+    BILLING_IDENTIFICATION: ClassVar = _octets(0x060B, "billing_identification", 1, 1024, _SUBMITTED, since=VERSION_5_0)
+    SOURCE_NETWORK_ID: ClassVar = _text(0x060D, "source_network_id", 7, 66, _MESSAGES, since=VERSION_5_0)
+    DEST_NETWORK_ID: ClassVar = _text(0x060E, "dest_network_id", 7, 66, _MESSAGES, since=VERSION_5_0)
+    SOURCE_NODE_ID: ClassVar = _octets(0x060F, "source_node_id", 6, 6, _MESSAGES, since=VERSION_5_0)
+    DEST_NODE_ID: ClassVar = _octets(0x0610, "dest_node_id", 6, 6, _MESSAGES, since=VERSION_5_0)
+    DEST_ADDR_NP_RESOLUTION: ClassVar = _integer(0x0611, "dest_addr_np_resolution", 1, _MESSAGES, since=VERSION_5_0)
+    DEST_ADDR_NP_INFORMATION: ClassVar = _octets(
+        0x0612, "dest_addr_np_information", 10, 10, _MESSAGES, since=VERSION_5_0
+    )
+    DEST_ADDR_NP_COUNTRY: ClassVar = _octets(0x0613, "dest_addr_np_country", 1, 5, _MESSAGES, since=VERSION_5_0)
 
 
 DEFINITIONS: Final[dict[int, TLV[Any]]] = {

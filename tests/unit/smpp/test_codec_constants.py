@@ -42,6 +42,34 @@ def test_a_status_by_other_spellings() -> None:
             status_value(wrong)
 
 
+def test_the_names_that_5_0_gave_the_same_statuses() -> None:
+    for name, value in (
+        ("ESME_RINVTLVSTREAM", 0xC0),
+        ("ESME_RTLVNOTALLWD", 0xC1),
+        ("ESME_RINVTLVLEN", 0xC2),
+        ("ESME_RMISSINGTLV", 0xC3),
+        ("ESME_RINVTLVVAL", 0xC4),
+    ):
+        assert status_value(name) == value
+        assert "TLV" not in status_name(value)
+
+
+# SMPP 5.0 Table 4-45 from 0x100 on, typed from the standard.
+NEW_IN_5_0 = """RSERTYPUNAUTH RPROHIBITED RSERTYPUNAVAIL RSERTYPDENIED RINVDCS RINVSRCADDRSUBUNIT RINVDSTADDRSUBUNIT
+    RINVBCASTFREQINT RINVBCASTALIAS_NAME RINVBCASTAREAFMT RINVNUMBCAST_AREAS RINVBCASTCNTTYPE RINVBCASTMSGCLASS
+    RBCASTFAIL RBCASTQUERYFAIL RBCASTCANCELFAIL RINVBCAST_REP RINVBCASTSRVGRP RINVBCASTCHANIND"""
+
+
+def test_the_statuses_of_5_0() -> None:
+    assert [status_name(value) for value in range(0x100, 0x113)] == [f"ESME_{name}" for name in NEW_IN_5_0.split()]
+
+
+@pytest.mark.parametrize(("value", "name"), [(0x19, "ESME_RADDCUSTFAIL"), (0x31, "ESME_RPARAMRETFAIL")])
+def test_the_statuses_of_3_3_that_old_smscs_still_send(value: int, name: str) -> None:
+    assert status_name(value) == name
+    assert status_value(name) == value
+
+
 def test_every_command_has_its_pdu_and_every_pdu_its_command() -> None:
     assert set(CommandId) == set(PDU_CLASSES)
     for command in CommandId:
