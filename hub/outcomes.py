@@ -5,7 +5,7 @@
 | ACCEPTED, more parts to come | SUBMITTING, next part | goes on after the gap |
 | ACCEPTED, the last part | ACCEPTED, or DELIVERED where no receipts come | goes on behind it |
 | RETRY | QUEUED, due later; DEAD when trying has ended | waits |
-| THROTTLED, UNSENT | QUEUED, unless an earlier try is in doubt | the same head, soon |
+| THROTTLED, UNSENT, REROUTED | QUEUED, unless an earlier try is in doubt | the same head, soon |
 | IN_DOUBT | SUBMITTING, in doubt | the same head, same identity |
 | REFUSED | DEAD, with the reason | goes on behind it |
 
@@ -33,7 +33,19 @@ REASON_CHARACTERS = 80
 log = structlog.get_logger("hub.outcomes")
 
 # What upstream hears when the hub gives a message up, by reason.
-WORDS = {"expired": ReceiptState.EXPIRED, "dropped": ReceiptState.DELETED}
+WORDS = {
+    "expired": ReceiptState.EXPIRED,
+    "dropped": ReceiptState.DELETED,
+    "cancelled": ReceiptState.DELETED,
+    "opted-out": ReceiptState.REJECTED,
+    "filtered": ReceiptState.REJECTED,
+}
+
+# Somebody wanted it so: no dead letter.
+_WITHDRAWN = ("dropped", "cancelled")
+
+# Results that leave a part where it was: the events they are counted as.
+_NOT_TAKEN = {Result.THROTTLED: "throttled", Result.UNSENT: "unsent", Result.REROUTED: "rerouted"}
 
 
 class Batch:
@@ -42,7 +54,7 @@ class Batch:
     Attributes:
         moves: rows of ``journal.move_message``.
         carrier_parts: rows of ``journal.insert_carrier_part``.
-        awaited: (carrier's id, message id, part) of the same.
+        awaited: (carrier's id, message id, part) of the same, by the endpoint whose ids these are.
         ended: entries that are finished with.
         going: entries that go on, and when.
         told: (message, word, error) whose senders are owed receipts now.
@@ -54,7 +66,7 @@ class Batch:
     def __init__(self) -> None:
         self.moves: list[tuple[Any, ...]] = []
         self.carrier_parts: list[tuple[Any, ...]] = []
-        self.awaited: list[tuple[str, int, int]] = []
+        self.awaited: dict[str, list[tuple[str, int, int]]] = {}
         self.ended: list[Queued] = []
         self.going: list[tuple[Queued, int]] = []
         self.told: list[tuple[Message, ReceiptState, str]] = []
@@ -181,8 +193,8 @@ class Outcomes:
             for receipt in receipts.make_receipts(message, word, error, now_us, new_id, self._validity_us)
         ]
         receipts.publish(tx, made, news)
-        if batch.awaited:
-            receipts.unpark(tx, endpoint, batch.awaited, now_us, new_id, self._validity_us, news)
+        for via, awaited in batch.awaited.items():
+            receipts.unpark(tx, via, awaited, now_us, new_id, self._validity_us, news)
         handed_over = [("", message_id, 0, receipts.HANDED_OVER) for message_id in batch.settled]
         receipts.settle(tx, endpoint, handed_over, now_us, new_id, self._validity_us, news, batch.review)
         if news.events:
@@ -213,7 +225,7 @@ class Outcomes:
             batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, outcome.reason))
             batch.going.append((entry, now_us))
         else:
-            self._counters.count("throttled" if result is Result.THROTTLED else "unsent", name)
+            self._counters.count(_NOT_TAKEN[result], name)
             wait_us = outcome.retry_after_us or (THROTTLE_WAIT_US if result is Result.THROTTLED else 0)
             if not entry.doubtful:  # nobody has it: a restart must not take it for a doubt
                 entry.claimed = False
@@ -233,8 +245,9 @@ class Outcomes:
         carrier_id = receipts.usable_id(outcome.carrier_id) if outcome.receipt_expected else ""
         if carrier_id and message.kind is Kind.TEXT:
             entry.expecting += 1
-            batch.carrier_parts.append((name, carrier_id, message.id, part.number, ""))
-            batch.awaited.append((carrier_id, message.id, part.number))
+            via = outcome.via or name
+            batch.carrier_parts.append((via, carrier_id, message.id, part.number, ""))
+            batch.awaited.setdefault(via, []).append((carrier_id, message.id, part.number))
         if entry.next_part < part.total:
             batch.moves.append(_move(entry, State.SUBMITTING, 0, 0, ""))
             batch.going.append((entry, now_us))
@@ -278,7 +291,7 @@ class Outcomes:
         assert message is not None  # noqa: S101 - only journalled messages die
         reason = reason[:REASON_CHARACTERS]
         self._counters.die(name, reason)
-        state = State.DROPPED if reason == "dropped" else State.DEAD
+        state = State.DROPPED if reason in _WITHDRAWN else State.DEAD
         batch.moves.append(_move(entry, state, 0, now_us, reason))
         batch.ended.append(entry)
         if message.kind is Kind.TEXT:

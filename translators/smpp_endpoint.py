@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -50,6 +50,16 @@ _REFUSALS: dict[type[p.PDU], int] = {
 }
 
 
+class Group(Protocol):
+    """A group that an endpoint carries parts for, beside its own: see ``translators.smpp_groups``."""
+
+    async def settle(self, link: str, outcomes: Sequence[Outcome]) -> None:
+        """Report what became of the group's parts."""
+
+    def freed(self) -> None:
+        """There is room, or a session has come or gone."""
+
+
 class SmppEndpoint:
     """An endpoint over SMPP sessions; links and accounts are made of it.
 
@@ -84,8 +94,9 @@ class SmppEndpoint:
         self.max_attempts = max_attempts
         self.sessions: list[Session] = []  # bound, of either kind
         self._carriers: list[Session] = []  # those that take what we deliver
+        self.dialect = dialect
         self._road = road
-        self._dialect = dialect
+        self._group: Group | None = None
         self._make = make
         self._clock = clock
         self._pace = Pace(per_s)
@@ -99,7 +110,7 @@ class SmppEndpoint:
 
     def split(self, message: Message) -> Sequence[Any]:
         """See ``hub.endpoint.Endpoint``."""
-        return smpp_messages.write_messages(message, self._dialect, self._make)
+        return smpp_messages.write_messages(message, self.dialect, self._make)
 
     def room(self) -> int:
         """See ``hub.endpoint.Endpoint``."""
@@ -132,6 +143,15 @@ class SmppEndpoint:
             self._unsent += [Outcome(part, Result.UNSENT) for part in parts[at:]]
             self._chores.set()
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether a session is there that takes what we deliver, be it full or not."""
+        return bool(self._carriers)
+
+    def join(self, group: Group) -> None:
+        """Carry parts for a group as well. Before the first session."""
+        self._group = group
+
     def faults(self) -> Mapping[str, int]:
         """What peers did wrong since the start: word → how often.
 
@@ -155,7 +175,7 @@ class SmppEndpoint:
         self.sessions.append(session)
         if carries:
             self._carriers.append(session)
-            self._road.wake(self.name)
+            self._wake()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._take_requests, session)
@@ -165,6 +185,27 @@ class SmppEndpoint:
             self._faults.update(session.connection.counts)
             if carries:
                 self._carriers.remove(session)
+                if self._group is not None:
+                    self._group.freed()  # it may be another's turn now
+
+    def _wake(self) -> None:
+        """Tell those who give us parts that there is room."""
+        self._road.wake(self.name)
+        if self._group is not None:
+            self._group.freed()
+
+    async def _report(self, outcomes: Sequence[Outcome]) -> None:
+        """Report what became of parts, to the hub or to the group that gave them."""
+        group = self._group
+        if group is None:
+            await self._road.report(self.name, outcomes)
+            return
+        own = [outcome for outcome in outcomes if outcome.part.message.endpoint == self.name]
+        if len(own) < len(outcomes):
+            await group.settle(self.name, [o for o in outcomes if o.part.message.endpoint != self.name])
+        if own:
+            await self._road.report(self.name, own)
+        self._wake()  # what one of the two gave made room for both
 
     async def do_chores(self) -> None:
         """Report what could not be written, wake the hub when a brake comes off. Runs until cancelled."""
@@ -177,7 +218,7 @@ class SmppEndpoint:
             await self._chores.wait()
             self._chores = trio.Event()
             unsent, self._unsent = self._unsent, []
-            await self._road.report(self.name, unsent)
+            await self._report(unsent)
 
     async def _wake_after_brakes(self) -> None:
         while True:
@@ -185,7 +226,7 @@ class SmppEndpoint:
             now_us = self._clock()
             await trio.sleep(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6))
             self._brakes = trio.Event()
-            self._road.wake(self.name)
+            self._wake()
 
     async def _take_requests(self, session: Session) -> None:
         try:
@@ -227,7 +268,7 @@ class SmppEndpoint:
 
     def _read(self, pdu: MessagePdu, now_us: int) -> Arrival:
         """What a PDU brings. Raises: BadMessage."""
-        return smpp_messages.read_message(pdu, self._dialect, now_us)
+        return smpp_messages.read_message(pdu, self.dialect, now_us)
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         """Let an arrival pass. Raises: BadMessage."""
@@ -245,7 +286,7 @@ class SmppEndpoint:
             while True:
                 answers = await session.receive_answers()
                 now_us = self._clock()
-                await self._road.report(self.name, [self._outcome(answer, now_us) for answer in answers])
+                await self._report([self._outcome(answer, now_us) for answer in answers])
         except SessionEnded:
             return
 
@@ -265,7 +306,8 @@ class SmppEndpoint:
             if isinstance(response, p.GenericNack):
                 return Outcome(part, Result.IN_DOUBT, reason="generic_nack")
             carrier_id = getattr(response, "message_id", "")
-            return Outcome(part, Result.ACCEPTED, carrier_id, receipt_expected=self._awaits_receipt(part, carrier_id))
+            awaited = self._awaits_receipt(part, carrier_id)
+            return Outcome(part, Result.ACCEPTED, carrier_id, receipt_expected=awaited, via=self.name)
         if result is Result.THROTTLED:
             self._pace.throttled(now_us)
             self._brakes.set()
