@@ -1,13 +1,5 @@
-"""A second opinion: Wireshark's dissector reads what we write, and sees the same values.
+"""A second opinion: Wireshark's dissector reads each PDU of ours, and sees the same values. TLVs have a file."""
 
-The capture is written here by hand, with no network: one TCP connection to port 2775, a segment for each PDU.
-"""
-
-import json
-import shutil
-import struct
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +8,7 @@ from smpp import pdu as pdus
 from smpp.codec import encode
 from smpp.pdu import PDU, PDU_CLASSES
 from smpp.tlv import Tag, make
-
-SMPP_PORT = 2775
+from tests.integration.tshark import Fields, dissect, find_tshark, wrong_in
 
 BIND: dict[str, Any] = {
     "system_id": "hub",
@@ -154,57 +145,19 @@ TLV_FIELDS = {
 }
 
 
-def capture(payloads: list[bytes]) -> bytes:
-    """A pcap file: raw IPv4 packets of one TCP connection, without checksums (zero: not computed)."""
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0x40000, 101)]
-    sequence = 1
-    for number, payload in enumerate(payloads):
-        tcp = struct.pack(">HHIIBBHHH", 40_000, SMPP_PORT, sequence, 1, 5 << 4, 0x18, 0xFFFF, 0, 0) + payload
-        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), number, 0, 64, 6, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
-        out.append(struct.pack("<IIII", 1_700_000_000, number, 20 + len(tcp), 20 + len(tcp)) + ip + tcp)
-        sequence += len(payload)
-    return b"".join(out)
-
-
-def pairs_of(node: Any) -> list[tuple[str, Any]]:
-    """All (field, value) of a dissection, at any depth."""
-    found = []
-    if isinstance(node, dict):
-        for name, value in node.items():
-            found.append((name, value))
-            found += pairs_of(value)
-    elif isinstance(node, list):
-        for value in node:
-            found += pairs_of(value)
-    return found
-
-
 @pytest.fixture(scope="module")
-def dissected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[Any]]]:
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> list[Fields]:
     """For each PDU: every value of every field of its dissection."""
-    program = shutil.which("tshark")
-    if program is None:
-        pytest.fail("tshark is missing: install it (Debian: apt-get install tshark)", pytrace=False)
-    path: Path = tmp_path_factory.mktemp("tshark") / "pdus.pcap"
-    path.write_bytes(capture([encode(pdu, number) for number, pdu in enumerate(PDUS, 1)]))
-    run = subprocess.run(
-        [program, "-r", path, "-d", f"tcp.port=={SMPP_PORT},smpp", "-T", "json", "--no-duplicate-keys"],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    packets = json.loads(run.stdout)
-    assert len(packets) == len(PDUS)
-    results = []
-    for packet in packets:
-        fields: dict[str, list[Any]] = {}
-        for name, value in pairs_of(packet["_source"]["layers"]):
-            fields.setdefault(name, []).extend(value if isinstance(value, list) else [value])
-        results.append(fields)
-    return results
+    return dissect([encode(pdu, number) for number, pdu in enumerate(PDUS, 1)], tmp_path_factory.mktemp("tshark"))
 
 
 NUMBERED = [pytest.param(number, pdu, id=f"{number}-{type(pdu).__name__}") for number, pdu in enumerate(PDUS)]
+
+
+def test_without_tshark_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(pytest.fail.Exception, match="tshark is missing"):
+        find_tshark()
 
 
 def test_there_is_one_of_each() -> None:
@@ -212,16 +165,15 @@ def test_there_is_one_of_each() -> None:
 
 
 @pytest.mark.parametrize(("number", "pdu"), NUMBERED)
-def test_nothing_is_malformed(number: int, pdu: PDU, dissected: list[dict[str, list[Any]]]) -> None:
+def test_nothing_is_malformed(number: int, pdu: PDU, dissected: list[Fields]) -> None:
     fields = dissected[number]
     assert "smpp.command_length" in fields
     assert fields["frame.protocols"][0].split(":")[3] == "smpp"
-    wrong = [name for name in fields if "malformed" in name.lower() or name == "_ws.expert"]
-    assert wrong == []
+    assert wrong_in(fields) == []
 
 
 @pytest.mark.parametrize(("number", "pdu"), NUMBERED)
-def test_the_dissector_sees_our_values(number: int, pdu: PDU, dissected: list[dict[str, list[Any]]]) -> None:
+def test_the_dissector_sees_our_values(number: int, pdu: PDU, dissected: list[Fields]) -> None:
     fields = dissected[number]
     assert int(fields["smpp.command_length"][0]) == len(encode(pdu))
     assert int(fields["smpp.command_id"][0], 0) == pdu.command_id
@@ -244,7 +196,7 @@ def test_the_dissector_sees_our_values(number: int, pdu: PDU, dissected: list[di
                 assert_shown(fields, name, octets[:-1].decode() if tag.kind is str else value)
 
 
-def assert_shown(fields: dict[str, list[Any]], name: str, value: Any) -> None:
+def assert_shown(fields: Fields, name: str, value: Any) -> None:
     shown = fields.get(f"smpp.{name}")
     if isinstance(value, bytes):
         assert not value or [each.replace(":", "") for each in shown or ()] == [value.hex()], name
@@ -256,7 +208,7 @@ def assert_shown(fields: dict[str, list[Any]], name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("number", "pdu"), NUMBERED)
-def test_the_bits(number: int, pdu: PDU, dissected: list[dict[str, list[Any]]]) -> None:
+def test_the_bits(number: int, pdu: PDU, dissected: list[Fields]) -> None:
     for field, parts in PARTS.items():
         value = getattr(pdu, field, None)
         for name, mask in parts if value is not None else ():
@@ -266,7 +218,7 @@ def test_the_bits(number: int, pdu: PDU, dissected: list[dict[str, list[Any]]]) 
             assert seen in (value & mask, (value & mask) // (mask & -mask)), name
 
 
-def test_the_times(dissected: list[dict[str, list[Any]]]) -> None:
+def test_the_times(dissected: list[Fields]) -> None:
     submit = dissected[next(number for number, pdu in enumerate(PDUS) if isinstance(pdu, pdus.SubmitSm))]
     assert submit["smpp.schedule_delivery_time"][0].startswith("Jan  2, 2030 03:04:05")
     assert float(submit["smpp.validity_period_r"][0]) == 86_400
@@ -274,7 +226,7 @@ def test_the_times(dissected: list[dict[str, list[Any]]]) -> None:
     assert query["smpp.final_date"][0].startswith("Jan  2, 2030 03:04:05")
 
 
-def test_the_destinations(dissected: list[dict[str, list[Any]]]) -> None:
+def test_the_destinations(dissected: list[Fields]) -> None:
     multi = dissected[next(number for number, pdu in enumerate(PDUS) if isinstance(pdu, pdus.SubmitMulti))]
     assert multi["smpp.destination_addr"] == ["16175551212"]
     assert multi["smpp.dl_name"] == ["staff"]
@@ -283,7 +235,7 @@ def test_the_destinations(dissected: list[dict[str, list[Any]]]) -> None:
     assert [int(each, 0) for each in answer["smpp.error_status_code"]] == [0x0B]
 
 
-def test_the_network_error(dissected: list[dict[str, list[Any]]]) -> None:
+def test_the_network_error(dissected: list[Fields]) -> None:
     receipt = dissected[next(number for number, pdu in enumerate(PDUS) if isinstance(pdu, pdus.DeliverSm))]
     assert int(receipt["smpp.network_error.type"][0], 0) == 3
     assert int(receipt["smpp.network_error.code"][0], 0) == 0x11
