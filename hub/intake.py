@@ -23,6 +23,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 
@@ -159,8 +160,8 @@ class Intake:
         self.filtering: Filtering | None = None
         self.answers: EnumAnswers | None = None
 
-    async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
-        """See ``hub.endpoint.Road.receive``."""
+    async def receive(self, endpoint: str, arrivals: Sequence[Arrival], *, as_one: bool = False) -> list[Verdict]:
+        """See ``hub.endpoint.Road.receive``; with ``as_one``, ``receive_as_one``."""
         await trio.lowlevel.checkpoint_if_cancelled()  # from here on, what is written is also settled
         self._counters.count("arrived", endpoint, len(arrivals))
         verdicts: list[Verdict | None] = [None] * len(arrivals)
@@ -200,13 +201,14 @@ class Intake:
                 if self._dispatchers[name].is_catching_up:
                     await self._dispatchers[name].admission()
             try:
-                await self._write(endpoint, drafts, [arrivals[i] for i in news], self._clock())
+                await self._write(endpoint, drafts, [arrivals[i] for i in news], self._clock(), as_one=as_one)
             except (StoreError, Contention) as error:
                 if self.filtering is not None:
                     self.filtering.take_back(endpoint, drafts)
                 return self._refused(endpoint, verdicts, error)
         for draft in drafts:
-            verdicts[draft.index] = Accepted(draft.part_id or draft.message_id, draft.token)
+            own_id = int(draft.part.upstream_id) if as_one else draft.part_id or draft.message_id
+            verdicts[draft.index] = Accepted(own_id, draft.token)
         for index in news:
             verdicts[index] = Accepted(0)
         self._counters.count("accepted", endpoint, len(drafts))
@@ -270,13 +272,15 @@ class Intake:
                 return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
         return route
 
-    def _reserve(self, endpoint: str, drafts: Sequence[Draft], now_us: int) -> bool:
+    def _reserve(self, endpoint: str, drafts: Sequence[Draft], now_us: int, *, as_one: bool = False) -> bool:
         """Give out ids and places. Nothing may run between this and the submission of the write.
 
         Returns: whether the batch is plain: every draft's message is known already.
         """
         parts = len([draft for draft in drafts if draft.arrival.concatenation is not None])
-        ids = iter(self._store.new_ids(len(drafts) + parts))
+        ids = iter(self._store.new_ids(len(drafts) + parts + as_one))
+        if as_one:
+            _share(next(ids), drafts)
         plain = not parts
         for draft in drafts:
             arrival, route = draft.arrival, draft.route
@@ -323,8 +327,10 @@ class Intake:
 
     # --- the write ---------------------------------------------------------------------------------------------------
 
-    async def _write(self, endpoint: str, drafts: list[Draft], news: list[Arrival], now_us: int) -> None:
-        plain = self._reserve(endpoint, drafts, now_us)
+    async def _write(
+        self, endpoint: str, drafts: list[Draft], news: list[Arrival], now_us: int, *, as_one: bool
+    ) -> None:
+        plain = self._reserve(endpoint, drafts, now_us, as_one=as_one)
         found = receipts.News({}, [])
         try:
             if plain and not news:
@@ -512,7 +518,7 @@ class Intake:
         overdue = await self._store.read(lambda tx: tx.sql.execute(journal.overdue_parts(now_us, limit)).all())
         groups = {(row[1], row[2], row[3], row[4], row[5]): journal.arrival_of(row[6]) for row in overdue}
         for key, arrival in groups.items():
-            decided = self._decide(key[0], arrival, None)
+            decided = self._decide(key[0], arrival, None, now_us)
             if isinstance(decided, Reason):
                 await self._bury_waiting(key, decided, now_us)
             else:
@@ -603,6 +609,12 @@ def call_centre_of(directory: Directory, endpoint: str) -> str:
     """The tenant of a desk's endpoint, empty when the desk is gone."""
     desk = directory.desk(endpoint.removeprefix("desk:"))
     return desk.call_centre if desk is not None else ""
+
+
+def _share(shared_id: int, drafts: Sequence[Draft]) -> None:
+    """Give texts that came as one the id that their sender knows them by. Their own follow it: ``hub.requests``."""
+    for draft in drafts:
+        draft.arrival = draft.part = msgspec.structs.replace(draft.arrival, upstream_id=str(shared_id))
 
 
 def _is_doubtful(error: BaseException) -> bool:

@@ -5,6 +5,13 @@
 | the network side | a call centre's number | that call centre's desk, in a thread |
 | the network side | anything else that a route covers | that endpoint: transit, no thread |
 | a desk | a customer | the endpoint the customer last came through (H22), else the number's, else a route's |
+
+Which way a route leads is ``provisioning.routes``'. An ENUM answer comes before it: it may name the way itself, or the
+element of the destination, which some routes ask for.
+
+A desk's texts never go by a link that is in a group, but by the group: the customer came through one link of it, the
+next text may leave by another, and only the group keeps them in order. A route that names such a link is taken at its
+word: what is in transit has no conversation.
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ from functools import lru_cache
 
 import msgspec
 
+from hub.enum_answers import EnumAnswers
 from hub.model import Arrival, Reason
 from provisioning import CallCentre, Directory
 from threading_tokens import OriginKind, OriginPolicy, Thread, ThreadRules, reply_origin
@@ -53,8 +61,31 @@ def is_address(address: str) -> bool:
     return 0 < len(address) <= MAX_ADDRESS_CHARACTERS and address.isprintable() and not address.isspace()
 
 
-def decide_from_network(arrival: Arrival, directory: Directory) -> Route | Reason:
-    """Where something from a link or account goes."""
+def way_of(destination: str, directory: Directory, now_us: int, answers: EnumAnswers | None = None) -> str | None:
+    """The network endpoint for a destination that is no call centre's; None when no way leads there.
+
+    Args:
+        destination: an E.164 number, or a short code.
+        directory: what is provisioned.
+        now_us: the time, microseconds UTC.
+        answers: what carrier directories say, when the daemon has them.
+    """
+    if answers is not None and destination[0] == "+":
+        answer = answers.answer(destination)
+        if answer is not None and now_us < answer.valid_until_us:
+            if answer.endpoint in directory.endpoints:
+                return answer.endpoint
+            return directory.routes.choose(destination, now_us, answer.element)
+    return directory.routes.choose(destination, now_us)
+
+
+def decide_from_network(
+    arrival: Arrival, directory: Directory, now_us: int, answers: EnumAnswers | None = None
+) -> Route | Reason:
+    """Where something from a link or account goes.
+
+    Args: as for ``way_of``.
+    """
     if not is_address(arrival.source):
         return Reason.BAD_SOURCE
     destination = arrival.destination
@@ -68,11 +99,18 @@ def decide_from_network(arrival: Arrival, directory: Directory) -> Route | Reaso
         return Reason.NO_ROUTE
     if not is_e164(destination) and not (destination.isdecimal() and destination.isascii()):
         return Reason.BAD_DESTINATION
-    endpoint = directory.route(destination)
+    endpoint = way_of(destination, directory, now_us, answers)
     return Reason.NO_ROUTE if endpoint is None else Route(endpoint)
 
 
-def decide_from_desk(arrival: Arrival, call_centre: str, thread: Thread | None, directory: Directory) -> Route | Reason:
+def decide_from_desk(
+    arrival: Arrival,
+    call_centre: str,
+    thread: Thread | None,
+    directory: Directory,
+    now_us: int,
+    answers: EnumAnswers | None = None,
+) -> Route | Reason:
     """Where something from a desk goes.
 
     Args:
@@ -80,6 +118,8 @@ def decide_from_desk(arrival: Arrival, call_centre: str, thread: Thread | None, 
         call_centre: the desk's.
         thread: the thread that the arrival's token names, or that is open between the two, or None.
         directory: what is provisioned.
+        now_us: the time, microseconds UTC.
+        answers: what carrier directories say, when the daemon has them.
     """
     customer = arrival.destination
     if not is_e164(customer) and not (customer.isdecimal() and customer.isascii()):
@@ -97,19 +137,24 @@ def decide_from_desk(arrival: Arrival, call_centre: str, thread: Thread | None, 
         thread.network_endpoint if thread is not None else "",
         number.link,
         centre.default_link if centre is not None else "",
-        directory.route(customer) or "",
     )
-    for way in ways:  # one that was removed since is passed over
-        if _is_provisioned(way, directory):
+    for told in ways:  # one that was removed since is passed over
+        way = conversation_way(told, directory)
+        if way in directory.endpoints:
             return Route(way, call_centre, source, customer)
-    return Reason.NO_ROUTE
+    found = way_of(customer, directory, now_us, answers)
+    return (
+        Reason.NO_ROUTE if found is None else Route(conversation_way(found, directory), call_centre, source, customer)
+    )
 
 
-def _is_provisioned(endpoint: str, directory: Directory) -> bool:
-    kind, _, name = endpoint.partition(":")
-    if kind == "link":
-        return directory.link(name) is not None
-    return kind == "account" and directory.account(name) is not None
+def conversation_way(endpoint: str, directory: Directory) -> str:
+    """What a conversation goes by that is told to go by ``endpoint``: of a link in a group, the group."""
+    if endpoint.startswith("link:"):
+        group = directory.group_of(endpoint[5:])
+        if group is not None:
+            return group.endpoint
+    return endpoint
 
 
 @lru_cache(maxsize=1024)

@@ -93,8 +93,10 @@ class Daemon:
         """Make the endpoints of a snapshot. Raises: UnreadableSecret; OSError, ssl.SSLError."""
         hub, environ = self.hub, os.environ
         threads = DeskThreads(hub, rules_of)
+        server_tls = self._server_context() if self.config.smpp.tls_port else None
         for link in directory.links.values():
-            self.links[link.name] = SmppLink(wiring.link_settings(link, environ), hub, hub.clock, self.observer)
+            told = wiring.link_settings(link, environ, server_tls)
+            self.links[link.name] = SmppLink(told, hub, hub.clock, self.observer)
         for account in directory.accounts.values():
             self.accounts[account.system_id] = SmppAccount(wiring.account_settings(account), hub, hub.clock)
         for desk in directory.desks.values():

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import phonenumbers
 
-from provisioning import Account, Desk, Link
+from provisioning import Account, Desk, Link, Secret
 from smpp.alphabet import BY_NAME
 from smpp.credentials import BindType
 from smpp.receipt import IdForm
 from smpp.segmentation import Method
 from smpp.states import State
 from translators.smpp_accounts import AccountSettings
+from translators.smpp_addresses import read_ton_npi_rule
 from translators.smpp_links import LinkSettings
 from translators.smpp_messages import Dialect
 from translators.xmpp import DeskSettings
@@ -24,8 +25,14 @@ _BIND_TYPES: Final = {"trx": (BindType.TRX,), "tx+rx": (BindType.TX, BindType.RX
 _BIND_STATES: Final = {"trx": State.BOUND_TRX, "tx": State.BOUND_TX, "rx": State.BOUND_RX}
 
 
-def link_settings(link: Link, environ: Mapping[str, str]) -> LinkSettings:
+def link_settings(link: Link, environ: Mapping[str, str], server_tls: ssl.SSLContext | None = None) -> LinkSettings:
     """A link's settings.
+
+    Args:
+        link: what is provisioned.
+        environ: to look secrets up in.
+        server_tls: what the hub's own port with TLS shows, for an SMSC that calls with outbind where the link has no
+            certificate of its own.
 
     Raises: UnreadableSecret; OSError, ssl.SSLError when certificates cannot be read.
     """
@@ -38,11 +45,15 @@ def link_settings(link: Link, environ: Mapping[str, str]) -> LinkSettings:
         system_type=link.system_type,
         interface_version=int(link.version.replace(".", ""), 16),
         bind_types=_BIND_TYPES[link.bind_mode],
+        binds=link.binds,
         dialect=_dialect(
             link,
             ask_receipts=link.registered_delivery,
             id_form=IdForm(link.message_id_form),
             service_type=link.service_type,
+            send_validity=link.send_validity,
+            submit_with=link.submit_with,
+            ton_npi_rules=tuple(read_ton_npi_rule(rule) for rule in link.ton_npi_rules),
             source_ton=link.source_ton,
             source_npi=link.source_npi,
             destination_ton=link.destination_ton,
@@ -51,12 +62,16 @@ def link_settings(link: Link, environ: Mapping[str, str]) -> LinkSettings:
         window=link.window,
         per_s=link.throughput_per_s,
         gap_us=link.gap_ms * 1000,
+        source_gap_us=round(_US / link.per_number_per_s) if link.per_number_per_s else 0,
         validity_us=round(link.validity_s * _US),
         max_attempts=link.max_attempts,
         enquire_link_s=link.enquire_link_s,
         response_s=link.response_timeout_s,
         tls=_verifying_context(link) if link.tls == "verify" else None,
         server_hostname=link.tls_server_name,
+        outbind_port=link.outbind_port,
+        outbind_password=_revealed(link.outbind_password, environ),
+        outbind_tls=_answering_context(link, server_tls) if link.tls == "verify" and link.outbind_port else None,
     )
 
 
@@ -114,11 +129,26 @@ def _verifying_context(link: Link) -> ssl.SSLContext:
     return context
 
 
+def _answering_context(link: Link, server_tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What an SMSC that calls us is shown: the link's own certificate, else the hub's."""
+    if not link.tls_cert_file:
+        return server_tls
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(link.tls_cert_file, link.tls_key_file or None)
+    return context
+
+
+def _revealed(secret: Secret | None, environ: Mapping[str, str]) -> str:
+    return secret.reveal(environ) if secret is not None else ""
+
+
 def _dialect(peer: Link | Account, **own: Any) -> Dialect:
     """How a peer writes SMPP: what links and accounts are both told, and what is the link's own."""
     return Dialect(
         default=BY_NAME[peer.default_alphabet],
         allowed=tuple(BY_NAME[name] for name in peer.alphabets),
+        packed=peer.packed,
+        transliterate=peer.transliterate,
         method=Method(peer.long_message),
         country_code=_country_code(peer.default_region),
         plus=peer.address_plus,

@@ -1,20 +1,21 @@
 """The directory: an immutable snapshot of what is provisioned, with look-ups that cost no I/O.
 
 The message path asks it once or twice for each message. A number is one dictionary look-up, or one bisection when it
-lies in a block; a route is one dictionary look-up for each length of prefix that is in use. A daemon loads a new one
-when the revision has risen and puts it in the place of the old; who holds the old one sees nothing change.
+lies in a block; a route is one dictionary look-up for each length of prefix that is in use (``routes``). A daemon loads
+a new one when the revision has risen and puts it in the place of the old; who holds the old one sees nothing change.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
 from provisioning.catalog import entries, revision
 from provisioning.e164 import digits_of
 from provisioning.model import Account, Block, CallCentre, Desk, Group, Link, Number, Route
+from provisioning.routes import RouteTable
 from store import Transaction
 
 K = TypeVar("K", CallCentre, Link, Group, Account, Desk)
@@ -26,7 +27,8 @@ class Directory:
     Attributes:
         revision: the catalog's revision that it shows.
         call_centres, links, groups, accounts, desks: by name (accounts: by system_id).
-        routes: endpoint's name by prefix.
+        endpoints: names of the endpoints of the network side that can be taken: those that are provisioned, and serve.
+        routes: which way a destination goes, and why.
     """
 
     __slots__ = (
@@ -38,11 +40,11 @@ class Directory:
         "_hunt_groups",
         "_lasts",
         "_numbers",
-        "_prefixes",
         "_real",
         "accounts",
         "call_centres",
         "desks",
+        "endpoints",
         "groups",
         "links",
         "revision",
@@ -61,20 +63,26 @@ class Directory:
         desks: Iterable[Desk] = (),
         routes: Iterable[Route] = (),
         revision: int = 0,
+        serving: Collection[str] | None = None,
     ) -> None:
         self.revision = revision
         self.call_centres = _by_key(call_centres)
         self.links = _by_key(links)
         self.groups = _by_key(groups)
-        self._group_of = {name: group for group in self.groups.values() for name in group.link_names}
         self.accounts = _by_key(accounts)
         self.desks = _by_key(desks)
-        self.routes: Mapping[str, str] = MappingProxyType({route.prefix: route.endpoint for route in routes})
+        named = (entry.endpoint for table in (self.links, self.groups, self.accounts) for entry in table.values())
+        self.endpoints = frozenset(named if serving is None else {*named} & {*serving})
+        self.routes = RouteTable(routes, self.endpoints)
+        self._group_of = {
+            name: group
+            for group in self.groups.values()
+            if group.endpoint in self.endpoints
+            for name in group.link_names
+        }
         self._desk_of: dict[str, Desk] = {}
         for desk in sorted(self.desks.values(), key=lambda desk: desk.name):
             self._desk_of.setdefault(desk.call_centre, desk)
-        # The longest first; "*" is the prefix of everything.
-        self._prefixes = sorted({len(prefix) for prefix in self.routes if prefix != "*"}, reverse=True)
         self._numbers: dict[str, Number | None] = {}
         self._real: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
@@ -184,16 +192,6 @@ class Directory:
         """The blocks behind an 8xx (H3)."""
         return tuple(self._hunt_groups.get(e164, ()))
 
-    def route(self, destination: str) -> str | None:
-        """The network endpoint for a destination: the longest prefix wins; None when there is none."""
-        routes = self.routes
-        for length in self._prefixes:
-            endpoint = routes.get(destination[:length])
-            # A destination shorter than the prefix cannot equal it, for keys of this length have this length.
-            if endpoint is not None:
-                return endpoint
-        return routes.get("*")
-
     def link(self, name: str) -> Link | None:
         """The link of that name."""
         return self.links.get(name)
@@ -203,7 +201,7 @@ class Directory:
         return self.groups.get(name)
 
     def group_of(self, link: str) -> Group | None:
-        """The group that the link of that name is in."""
+        """The group that the link of that name is in, when that group serves."""
         return self._group_of.get(link)
 
     def account(self, system_id: str) -> Account | None:
@@ -234,8 +232,14 @@ def _with(number: Number, e164: str, element: str) -> Number:
     )
 
 
-def load_directory(tx: Transaction) -> Directory:
-    """Read the whole catalog into a snapshot: about a second for 100,000 numbers, in the store's thread."""
+def load_directory(tx: Transaction, serving: Collection[str] | None = None) -> Directory:
+    """Read the whole catalog into a snapshot: about a second for 100,000 numbers, in the store's thread.
+
+    Args:
+        tx: where from.
+        serving: names of the endpoints that serve, when that is known: what was added since they were started is
+            provisioned, but no text can go by it yet.
+    """
     return Directory(
         call_centres=entries(tx, CallCentre),
         numbers=entries(tx, Number),
@@ -246,4 +250,5 @@ def load_directory(tx: Transaction) -> Directory:
         desks=entries(tx, Desk),
         routes=entries(tx, Route),
         revision=revision(tx),
+        serving=serving,
     )

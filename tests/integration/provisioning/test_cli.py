@@ -120,6 +120,7 @@ def test_each_kind_can_be_added_shown_set_listed_and_removed(cli):
         ["number", "remove", "+18002530000"],
         ["number", "remove", "+12025550143"],
         ["account", "remove", "agg1"],
+        ["group", "remove", "carriers"],
         ["link", "remove", "acme"],
         ["call-centre", "remove", "helpline"],
     ):

@@ -15,7 +15,6 @@ from provisioning import (
     Directory,
     MalformedNumber,
     Number,
-    Route,
     build,
     parse_number,
 )
@@ -104,15 +103,6 @@ def test_the_directory_answers_as_the_model(entries, asked):
     expected = by_number.get(e164_of(asked)) or in_block.get(asked) or behind.get(e164_of(asked))
     assert (found and found.call_centre) == (expected and expected.call_centre)
     assert found is None or found.e164 == e164_of(asked)
-
-
-@given(st.lists(st.text("+12", max_size=5), unique=True), st.text("+12", max_size=7), st.booleans())
-def test_the_route_is_the_longest_prefix(prefixes, destination, has_default):
-    routes = [Route(prefix=prefix, endpoint=f"link:{prefix}") for prefix in prefixes if prefix]
-    routes += [Route(prefix="*", endpoint="link:default")] if has_default else []
-    fitting = [prefix for prefix in prefixes if prefix and destination.startswith(prefix)]
-    expected = f"link:{max(fitting, key=len)}" if fitting else "link:default" if has_default else None
-    assert Directory(routes=routes).route(destination) == expected
 
 
 @given(st.text(max_size=20) | st.text("+0123456789 ()-.", max_size=20), st.sampled_from([None, "US", "GB", "XX"]))

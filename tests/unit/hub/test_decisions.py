@@ -101,7 +101,7 @@ def test_neighbours_are_spread() -> None:
     ],
 )
 def test_where_things_from_the_network_go(arrival: Arrival, answer: object) -> None:
-    assert routing.decide_from_network(arrival, DIRECTORY) == answer
+    assert routing.decide_from_network(arrival, DIRECTORY, NOW) == answer
 
 
 def thread(**fields: object) -> Thread:
@@ -126,14 +126,14 @@ def thread(**fields: object) -> Thread:
     ],
 )
 def test_where_things_from_a_desk_go(arrival: Arrival, of: Thread | None, answer: object) -> None:
-    found = routing.decide_from_desk(arrival, "acme", of, DIRECTORY)
+    found = routing.decide_from_desk(arrival, "acme", of, DIRECTORY, NOW)
     assert (found.endpoint if isinstance(found, routing.Route) else found) == answer
 
 
 def test_a_desk_without_a_way_out() -> None:
     directory = make_directory(routes=[])
-    assert routing.decide_from_desk(reply(), "other", None, directory) is Reason.NO_ROUTE
-    assert routing.decide_from_desk(reply(), "nobody's", None, directory) is Reason.BAD_SOURCE
+    assert routing.decide_from_desk(reply(), "other", None, directory, NOW) is Reason.NO_ROUTE
+    assert routing.decide_from_desk(reply(), "nobody's", None, directory, NOW) is Reason.BAD_SOURCE
 
 
 @pytest.mark.parametrize("address", ["+1", "+12345a", "12345", "+１２３４５６", "+1234567890123456", "", "+"])

@@ -2,12 +2,16 @@
 
 import pytest
 
-from provisioning import Block, CallCentre, Desk, Directory, Number, Route, Secret, SecretKind
+from provisioning import Block, CallCentre, Desk, Directory, Group, Link, Number, Route, Secret, SecretKind
 
 
 def desk(name, call_centre):
     secret = Secret(SecretKind.LITERAL, "x")
     return Desk(name=name, call_centre=call_centre, domain=f"{name}.example", secret=secret, director="d@example.net")
+
+
+def link(name):
+    return Link(name=name, host="h.example", system_id="s", password=Secret(SecretKind.LITERAL, "x"))
 
 
 @pytest.fixture
@@ -29,12 +33,6 @@ def directory():
             Block(first="+13105550300", last="+13105550399", call_centre="a", state="suspended"),
         ],
         desks=[desk("second", "a"), desk("first", "a")],
-        routes=[
-            Route(prefix="*", endpoint="link:all"),
-            Route(prefix="+1", endpoint="link:us"),
-            Route(prefix="+1617", endpoint="link:boston"),
-            Route(prefix="123", endpoint="link:short"),
-        ],
         revision=7,
     )
 
@@ -100,30 +98,6 @@ def test_other_numbers_stand_for_themselves(directory):
         assert directory.published_number(e164) == e164
 
 
-@pytest.mark.parametrize(
-    ("destination", "endpoint"),
-    [
-        ("+16175550001", "link:boston"),
-        ("+16185550001", "link:us"),
-        ("+1617", "link:boston"),
-        ("+161", "link:us"),
-        ("+442079460018", "link:all"),
-        ("12345", "link:short"),
-        ("123", "link:short"),
-        ("12", "link:all"),
-        ("", "link:all"),
-        ("ACME", "link:all"),
-    ],
-)
-def test_the_longest_prefix_wins(directory, destination, endpoint):
-    assert directory.route(destination) == endpoint
-
-
-def test_no_route():
-    assert Directory(routes=[Route(prefix="+1", endpoint="link:us")]).route("+44") is None
-    assert Directory().route("+44") is None
-
-
 def test_the_first_desk_by_name_is_the_call_centres(directory):
     assert directory.desk_of("a").name == "first"
     assert directory.desk_of("b") is None
@@ -142,4 +116,31 @@ def test_the_snapshot_does_not_change(directory):
     with pytest.raises(TypeError):
         directory.call_centres["x"] = None
     with pytest.raises(TypeError):
-        directory.routes["x"] = "y"
+        directory.groups["x"] = None
+
+
+def test_endpoints_that_do_not_serve_yet_are_passed_over():
+    """What was added beside a running daemon is provisioned, and no text can go by it."""
+    made = {
+        "links": [link("old"), link("new")],
+        "groups": [Group(name="g", links=("old", "new"))],
+        "routes": [Route(prefix="*", endpoint="link:old"), Route(prefix="+1", endpoint="group:g")],
+    }
+    everything, before = Directory(**made), Directory(**made, serving=["link:old", "link:removed", "desk:d"])
+    assert everything.endpoints == {"link:old", "link:new", "group:g"}
+    assert before.endpoints == {"link:old"}
+    assert everything.routes.choose("+1", 0) == "group:g"
+    assert before.routes.choose("+1", 0) == "link:old"
+    assert everything.group_of("old").name == "g"
+    assert before.group_of("old") is None
+    assert before.group("g").links == ("old", "new")
+
+
+def test_a_group_knows_its_links_and_their_weights():
+    group = Group(name="g", links=("a=3", "b"), standby=("c",))
+    assert group.members == (("a", 3), ("b", 1))
+    assert group.link_names == ("a", "b", "c")
+    directory = Directory(links=[link(name) for name in "abcd"], groups=[group])
+    assert [directory.group_of(name) for name in "abcd"] == [group, group, group, None]
+    assert directory.group("g") is group
+    assert directory.group("a") is None
