@@ -130,12 +130,17 @@ def _name_of(locking: int, single: int) -> str:
 
 
 class SeptetAlphabet(Alphabet):
-    """The 7-bit alphabet of GSM: a locking table of 128 codes and a single shift table behind the escape."""
+    """The 7-bit alphabet of GSM: a locking table of 128 codes and a single shift table behind the escape.
 
-    __slots__ = ("_characters", "_extension", "_holes", "_slots")
+    Attributes:
+        locking, single: the national language identifiers of its tables, 0 for the default ones.
+    """
+
+    __slots__ = ("_characters", "_extension", "_holes", "_slots", "locking", "single")
 
     def __init__(self, locking: int, single: int) -> None:
         basic, extension = LOCKING_SHIFT[locking], SINGLE_SHIFT[single]
+        self.locking, self.single = locking, single
         self.name = _name_of(locking, single)
         self.data_coding = 0xF1  # class 1, default alphabet: 0xF0 would be class 0, a flash message
         self.unit_bits, self.unit_octets, self.most_units = 7, 1, 2
@@ -376,8 +381,11 @@ def shifted(alphabet: Alphabet, elements: Sequence[tuple[int, bytes]]) -> Alphab
 
 
 def data_coding_of(alphabet: Alphabet, default: Alphabet) -> int:
-    """Tell the data_coding for a text in this alphabet on a link with that default."""
-    return 0 if alphabet is default else alphabet.data_coding
+    """Tell the data_coding for a text in this alphabet on a link with that default.
+
+    National tables are named by the user data header; where 0 means the default alphabet of GSM, 0 goes with them.
+    """
+    return 0 if alphabet is default or (alphabet.shift_elements and default is GSM7) else alphabet.data_coding
 
 
 def looks_like_ucs2(octets: bytes) -> bool:
@@ -389,50 +397,6 @@ def looks_like_ucs2(octets: bytes) -> bool:
     if len(octets) % 2 or len(octets) < 4:
         return False
     return octets.startswith(b"\xfe\xff") or (not any(octets[::2]) and all(octets[1::2]))
-
-
-def encode_smallest(text: str, allowed: Sequence[Alphabet], default: Alphabet) -> tuple[Alphabet, bytes] | None:
-    """Encode in the alphabet that needs the fewest bits; the default wins a tie, then the earlier of ``allowed``.
-
-    Returns: the alphabet and the octets (unpacked), or None when none carries the text.
-    """
-    best: tuple[Alphabet, bytes] | None = None
-    fewest = 0
-    if default in allowed:
-        octets = default.try_encode(text)
-        if octets is not None:
-            if default.unit_bits == 7 and len(octets) == len(text) and not default.shift_elements:
-                return default, octets  # nothing is smaller than seven bits a character
-            best, fewest = (default, octets), _bits(default, octets)
-    for alphabet in allowed:
-        if alphabet is default or (best is not None and alphabet.unit_bits * len(text) >= fewest):
-            continue
-        octets = alphabet.try_encode(text)
-        if octets is not None and (best is None or _bits(alphabet, octets) < fewest):
-            best, fewest = (alphabet, octets), _bits(alphabet, octets)
-    return best
-
-
-def _bits(alphabet: Alphabet, octets: bytes) -> int:
-    """The bits that an encoded text takes on the air, with the header that its tables need."""
-    header_octets = 1 + len(alphabet.shift_elements) if alphabet.shift_elements else 0
-    return len(octets) // alphabet.unit_octets * alphabet.unit_bits + 8 * header_octets
-
-
-def choose(text: str, allowed: Sequence[Alphabet], default: Alphabet) -> Alphabet:
-    """Choose the smallest alphabet that carries a text exactly.
-
-    Args:
-        text: any text.
-        allowed: what the link may be given.
-        default: the link's default, preferred among equals; used only if it is in ``allowed``.
-
-    Raises: UnencodableText.
-    """
-    best = encode_smallest(text, allowed, default)
-    if best is None:
-        raise UnencodableText([alphabet.name for alphabet in allowed])
-    return best[0]
 
 
 def fill_bits(header_octets: int) -> int:

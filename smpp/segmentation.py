@@ -16,6 +16,10 @@ The theory
     without any header; each block is in the alphabet that carries it furthest, so one emoji does not make three
     messages of all the rest.
 
+    Of the alphabets that carry a text, that one is taken which needs the fewest parts, the plainest among equals (see
+    ``smpp.selection``). What decides is the parts as they are cut, not an estimate: clusters and escape pairs leave
+    parts a little empty, and a header of shift tables makes each part smaller.
+
     The parts decoded one by one and joined are the text again, for every method and alphabet. The same arguments give
     the same parts, at any time: a restart may cut again and go on in the middle.
 """
@@ -33,14 +37,15 @@ from smpp.alphabet import (
     GSM7,
     UCS2,
     Alphabet,
+    SeptetAlphabet,
     UnencodableText,
     data_coding_of,
-    encode_smallest,
     fill_bits,
     pack,
 )
 from smpp.constants import EsmClass
 from smpp.errors import SmppError
+from smpp.selection import Repertoire, repertoire
 from smpp.tlv import Tag
 
 MAX_OCTETS: Final = 140
@@ -170,51 +175,148 @@ def segment(
         text: any text; empty makes one empty part.
         method: what to do when one message does not hold it.
         default: the link's alphabet of data_coding 0.
-        allowed: the alphabets the link may be given; the smallest that carries the text exactly is taken.
+        allowed: the alphabets the link may be given; of those that carry the text exactly the one that needs the fewest
+            parts is taken, the plainest among equals.
         reference: the number that the parts share, cut to 8 bits for UDH8 and to 16 for UDH16 and SAR.
         max_octets: of one message on the air, its header included.
         max_parts: above it the text is refused; never above 255 where the parts are counted in an octet.
-        packed: pack septets in short_message (few links want it).
+        packed: pack the septets of the GSM alphabet (few links want it); octets of ASCII stay octets.
 
     Raises:
         UnencodableText: none of the allowed alphabets carries it.
         TooManyParts: it does not fit in ``max_parts`` parts, or in one message_payload.
     """
-    encoded = encode_smallest(text, allowed, default)
-    if encoded is not None:
-        alphabet, octets = encoded
-        if not packed and not alphabet.shift_elements:  # the common case, before anything else is looked at
-            unit_octets = alphabet.unit_octets
-            if len(octets) // unit_octets * alphabet.unit_bits <= max_octets * 8 and len(octets) <= MAX_SHORT_MESSAGE:
-                return (Segment(0 if alphabet is default else alphabet.data_coding, octets, len(text)),)
-    elif method is not Method.BLOCKS:
-        raise UnencodableText([candidate.name for candidate in allowed])
-    cutter = _Cutter(text, default, max_octets, max_parts, packed)
-    if encoded is None:
-        return cutter.blocks(allowed)
+    if default.unit_bits == 7 and default in allowed and not packed and not default.shift_elements:
+        octets = default.try_encode(text)  # the common case, before anything else is looked at
+        if octets is not None and len(octets) * 7 <= max_octets * 8 and len(octets) <= MAX_SHORT_MESSAGE:
+            return (Segment(0, octets, len(text)),)
+    could_be_given = repertoire(allowed, default)
+    if text and not packed:  # the next most common
+        for bare in could_be_given.bare:
+            octets = bare.try_encode(text)
+            if octets is not None:
+                bits = len(octets) // bare.unit_octets * bare.unit_bits
+                if bits <= max_octets * 8 and len(octets) <= MAX_SHORT_MESSAGE:
+                    return (Segment(0 if bare is default else bare.data_coding, octets, len(text)),)
+    cutter = _Cutter(text, method, default, max_octets, max_parts, packed)
+    alphabet = cutter.choose(could_be_given)
+    if alphabet is None:
+        return cutter.blocks(could_be_given)
     if cutter.fits_one(alphabet):
         return (cutter.carry(alphabet, 0, len(text)),)
-    if method is Method.BLOCKS:
-        return cutter.blocks(allowed)
     if method is Method.PAYLOAD:
         return (cutter.payload(alphabet),)
-    return cutter.concatenated(alphabet, method, reference)
+    return cutter.concatenated(alphabet, reference)
+
+
+def choose(
+    text: str,
+    allowed: Sequence[Alphabet],
+    default: Alphabet = GSM7,
+    *,
+    method: Method = Method.UDH8,
+    max_octets: int = MAX_OCTETS,
+    packed: bool = False,
+) -> Alphabet:
+    """Choose the alphabet that ``segment`` takes for a text that is not cut into blocks.
+
+    Args: see ``segment``.
+
+    Raises: UnencodableText.
+    """
+    if method is Method.BLOCKS:
+        raise ValueError("each block has an alphabet of its own")
+    alphabet = _Cutter(text, method, default, max_octets, MAX_PARTS, packed).choose(repertoire(allowed, default))
+    assert alphabet is not None  # noqa: S101 - only blocks need none
+    return alphabet
 
 
 class _Cutter:
-    """The rare part of ``segment``: texts that one message does not hold, packed septets, national tables."""
+    """The rare part of ``segment``: all but a text of plain septets that one message holds."""
 
-    def __init__(self, text: str, default: Alphabet, max_octets: int, max_parts: int, packed: bool) -> None:
+    __slots__ = ("default", "max_octets", "max_parts", "method", "packed", "text")
+
+    def __init__(
+        self, text: str, method: Method, default: Alphabet, max_octets: int, max_parts: int, packed: bool
+    ) -> None:
         self.text = text
+        self.method = method
         self.default = default
         self.max_octets = max_octets
         self.max_parts = max_parts
         self.packed = packed
 
+    def choose(self, alphabets: Repertoire) -> Alphabet | None:
+        """The alphabet that needs the fewest parts, the plainest among equals.
+
+        Returns: None when the text has to be cut into blocks: no alphabet carries the whole in one message.
+        Raises: UnencodableText.
+        """
+        text = self.text
+        if not text and self.default in alphabets.allowed:
+            return self.default
+        carrying: list[Alphabet] = []  # the plainest first, so the first that one message holds is the one
+        for alphabet in alphabets.plain:
+            octets = alphabet.try_encode(text)
+            if octets is not None:
+                if self._holds(alphabet, len(octets)):
+                    return alphabet
+                if len(octets) == len(text) and not carrying and self.method is not Method.BLOCKS:
+                    return alphabet  # nothing is smaller than seven bits a character
+                carrying.append(alphabet)
+        for alphabet in alphabets.national(text) if alphabets.has_tables else ():
+            if self.fits_one(alphabet):
+                return alphabet
+            carrying.append(alphabet)
+        for alphabet in alphabets.wider:
+            octets = alphabet.try_encode(text)
+            if octets is not None:
+                if self._holds(alphabet, len(octets) // alphabet.unit_octets):
+                    return alphabet
+                carrying.append(alphabet)
+        if self.method is Method.BLOCKS:
+            return None
+        if not carrying:
+            raise UnencodableText([alphabet.name for alphabet in alphabets.allowed])
+        return carrying[0] if len(carrying) == 1 else self._fewest(carrying)
+
+    def _fewest(self, carrying: Sequence[Alphabet]) -> Alphabet:
+        """Of alphabets that need several parts, the one that needs the fewest, the first among equals."""
+        header_octets = self._concatenation_octets()
+        promised = sorted(
+            (
+                -(-alphabet.units(self.text) // self._capacity(alphabet, header_octets + len(alphabet.shift_elements))),
+                at,
+            )
+            for at, alphabet in enumerate(carrying)
+        )
+        best: tuple[int, int] | None = None
+        for at_least, at in promised:
+            if best is not None and (at_least, at) >= best:
+                break
+            if self.method is Method.PAYLOAD:
+                parts = at_least  # as near as can be told: the SMSC cuts it
+            else:
+                try:
+                    parts = len(self._ends_of(carrying[at]))
+                except TooManyParts as error:
+                    parts = error.parts
+            best = min(best, (parts, at)) if best is not None else (parts, at)
+        return carrying[best[1] if best is not None else 0]
+
+    def _least_parts(self, alphabet: Alphabet) -> int:
+        """The parts that an alphabet needs if each can be filled."""
+        header_octets = self._concatenation_octets() + len(alphabet.shift_elements)
+        return -(-alphabet.units(self.text) // self._capacity(alphabet, header_octets))
+
     def fits_one(self, alphabet: Alphabet) -> bool:
         """True when one message without a concatenation header holds the whole."""
+        return self._holds(alphabet, alphabet.units(self.text))
+
+    def _holds(self, alphabet: Alphabet, units: int) -> bool:
+        """The same, told by the units of the whole."""
         header_octets = len(self._header(alphabet, b""))
-        return self._excess(alphabet, self.text, header_octets, header_octets) <= 0
+        return self._excess(alphabet, self.text, header_octets, header_octets, units) <= 0
 
     def carry(
         self,
@@ -227,20 +329,16 @@ class _Cutter:
         """Make the part of some characters."""
         header = self._header(alphabet, element)
         octets = alphabet.encode(self.text[start:end])
-        if self.packed and alphabet.unit_bits == 7:
+        if self.packed and isinstance(alphabet, SeptetAlphabet):
             octets = pack(octets, fill_bits(len(header)))
         esm_class = _UDHI if header else 0
         return Segment(data_coding_of(alphabet, self.default), header + octets, end - start, esm_class, tlvs)
 
-    def concatenated(self, alphabet: Alphabet, method: Method, reference: int) -> Segments:
+    def concatenated(self, alphabet: Alphabet, reference: int) -> Segments:
         """Cut into parts that say which of how many they are."""
-        max_parts = min(self.max_parts, MAX_PARTS)
-        wide = method is Method.UDH16 or (method is Method.SAR and reference > 0xFF)
-        # A header and sar_* in one message is an error, so a text that needs a header says all of it there.
-        sar = method is Method.SAR and not alphabet.shift_elements
-        # The SMSC turns SAR into a header of the same size, so room is left for it.
-        header_octets = 1 + (6 if wide else 5) + len(alphabet.shift_elements)
-        ends = self._ends(alphabet, header_octets, 0 if sar else header_octets, max_parts)
+        ends = self._ends_of(alphabet, reference)
+        sar = self._by_sar(alphabet)
+        wide = self._is_wide(reference)
         total, start = len(ends), 0
         segments: list[Segment] = []
         for number, end in enumerate(ends, 1):
@@ -255,6 +353,31 @@ class _Cutter:
             start = end
         return tuple(segments)
 
+    def _by_sar(self, alphabet: Alphabet) -> bool:
+        """Whether the parts say so in TLVs.
+
+        A header and sar_* in one message is an error, so a text that needs a header says all of it there.
+        """
+        return self.method is Method.SAR and not alphabet.shift_elements
+
+    def _is_wide(self, reference: int) -> bool:
+        """Whether the concatenation element has a reference of 16 bits."""
+        return self.method is Method.UDH16 or (self.method is Method.SAR and reference > 0xFF)
+
+    def _concatenation_octets(self, reference: int = 0) -> int:
+        """The header of a part that has no shift tables, the length octet included."""
+        return 7 if self._is_wide(reference) else 6
+
+    def _ends_of(self, alphabet: Alphabet, reference: int = 0) -> list[int]:
+        """Where each part ends, in the whole of them.
+
+        Raises: TooManyParts.
+        """
+        # The SMSC turns SAR into a header of the same size, so room is left for it.
+        header_octets = self._concatenation_octets(reference) + len(alphabet.shift_elements)
+        own_octets = 0 if self._by_sar(alphabet) else header_octets
+        return self._ends(alphabet, header_octets, own_octets, min(self.max_parts, MAX_PARTS))
+
     def payload(self, alphabet: Alphabet) -> Segment:
         """Put the whole into message_payload; the SMSC cuts it."""
         whole = self.carry(alphabet, 0, len(self.text))
@@ -265,12 +388,11 @@ class _Cutter:
         tlvs = ((_MESSAGE_PAYLOAD, whole.short_message),)
         return Segment(whole.data_coding, b"", whole.characters, whole.esm_class, tlvs)
 
-    def blocks(self, allowed: Sequence[Alphabet]) -> Segments:
+    def blocks(self, alphabets: Repertoire) -> Segments:
         """Cut into messages of their own, each in the alphabet that carries it furthest.
 
         Taking the longest block first makes the fewest blocks: what fits from a place on, fits from a later one too.
         """
-        ordered = sorted(allowed, key=lambda alphabet: (alphabet is not self.default, alphabet.unit_bits))
         segments: list[Segment] = []
         start = 0
         while start < len(self.text):
@@ -278,24 +400,26 @@ class _Cutter:
                 raise TooManyParts(len(segments) + 1, self.max_parts)
             best, best_end = None, start
             for whole_clusters in (True, False):
-                for alphabet in ordered:
-                    end = self._block_end(alphabet, start, whole_clusters)
+                for alphabet in alphabets.every:
+                    end = self._block_end(alphabet, start, whole_clusters, best_end)
                     if end > best_end:
                         best, best_end = alphabet, end
                 if best is not None:
                     break
             if best is None:
-                raise UnencodableText([alphabet.name for alphabet in allowed])
+                raise UnencodableText([alphabet.name for alphabet in alphabets.allowed])
             segments.append(self.carry(best, start, best_end))
             start = best_end
         return tuple(segments)
 
-    def _block_end(self, alphabet: Alphabet, start: int, whole_clusters: bool) -> int:
-        """Where the block from ``start`` on ends in an alphabet; ``start`` when it cannot begin."""
+    def _block_end(self, alphabet: Alphabet, start: int, whole_clusters: bool, beyond: int) -> int:
+        """Where the block from ``start`` on ends in an alphabet, told exactly when that is after ``beyond``."""
         header_octets = len(self._header(alphabet, b""))
         window = self.text[start : start + self._capacity(alphabet, header_octets)]
         reach = alphabet.reach(window)
         end = start + reach
+        if end <= beyond:
+            return end
         if reach:
             end = self._last_fitting(alphabet, start, end, header_octets, header_octets)
         if whole_clusters:
@@ -337,10 +461,13 @@ class _Cutter:
             excess = self._excess(alphabet, text[start:end], header_octets, own_octets)
         return end
 
-    def _excess(self, alphabet: Alphabet, piece: str, header_octets: int, own_octets: int) -> int:
-        """How many units a piece is too long."""
-        units = alphabet.units(piece)
-        if self.packed and alphabet.unit_bits == 7 and piece.endswith("\r"):
+    def _excess(
+        self, alphabet: Alphabet, piece: str, header_octets: int, own_octets: int, units: int | None = None
+    ) -> int:
+        """How many units a piece is too long; ``units`` are its own, where they are known."""
+        if units is None:
+            units = alphabet.units(piece)
+        if self.packed and piece.endswith("\r") and isinstance(alphabet, SeptetAlphabet):
             # ``pack`` doubles a CR that ends with an octet.
             units += (fill_bits(own_octets) + 7 * units) % 8 == 0
         return units - self._capacity(alphabet, header_octets)

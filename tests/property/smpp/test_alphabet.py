@@ -14,8 +14,6 @@ from smpp.alphabet import (
     Alphabet,
     UnencodableText,
     alphabet_of,
-    choose,
-    encode_smallest,
     fill_bits,
     pack,
     unpack,
@@ -94,26 +92,6 @@ def test_ucs2_parts_cut_anywhere_between_units_join(text: str, cut: int) -> None
 def test_every_data_coding_means_something(data_coding: int, default: Alphabet) -> None:
     found = alphabet_of(data_coding, default)
     assert found is None or found in BY_NAME.values()
-
-
-@given(mixed_texts, st.lists(alphabets, min_size=1, max_size=4), alphabets)
-def test_choose_is_the_smallest_of_the_allowed(text: str, allowed: list[Alphabet], default: Alphabet) -> None:
-    costs = {
-        one: one.unit_bits * one.units(text) + 8 * (1 + len(one.shift_elements)) * bool(one.shift_elements)
-        for one in allowed
-        if one.encodable(text)
-    }
-    encoded = encode_smallest(text, allowed, default)
-    if not costs:
-        assert encoded is None
-        return
-    assert encoded is not None
-    chosen, octets = encoded
-    assert chosen is choose(text, allowed, default)
-    assert octets == chosen.encode(text)
-    assert costs[chosen] == min(costs.values())
-    if costs.get(default) == costs[chosen]:
-        assert chosen is default
 
 
 @given(septets, st.integers(0, 20))

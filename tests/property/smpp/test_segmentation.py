@@ -8,9 +8,9 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smpp.alphabet import ASCII, GSM7, LATIN1, UCS2, Alphabet, alphabet_of, choose, unpack
+from smpp.alphabet import ASCII, GSM7, LATIN1, UCS2, Alphabet, alphabet_of, unpack
 from smpp.reassembly import assemble, user_data
-from smpp.segmentation import Method, Segments, capacity, is_boundary, segment
+from smpp.segmentation import Method, Segments, capacity, choose, is_boundary, segment
 
 CLUSTERS = ["😀", "e\u0301", "🇩🇪", "👩‍👩‍👧", "👍🏽", "❤️", "1️⃣", "क्ष", "각", "\r\n", "{", "€", "@", "a", "я", " "]
 

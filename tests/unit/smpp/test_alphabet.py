@@ -10,7 +10,6 @@ from smpp import alphabet_tables
 from smpp.alphabet import (
     ASCII,
     BY_NAME,
-    CYRILLIC,
     GSM7,
     LATIN1,
     UCS2,
@@ -18,7 +17,6 @@ from smpp.alphabet import (
     SeptetAlphabet,
     UnencodableText,
     alphabet_of,
-    choose,
     data_coding_of,
     fill_bits,
     looks_like_ucs2,
@@ -214,7 +212,6 @@ def test_octet_alphabets(alphabet: str, octets: str) -> None:
 def test_a_yen_sign_is_not_sent_as_a_backslash(alphabet: Alphabet) -> None:
     assert not alphabet.encodable("あ¥")
     assert alphabet.reach("あ¥あ") == 1
-    assert choose("あ¥", (alphabet, UCS2), GSM7) is UCS2
 
 
 def test_ascii_replaces_octets_that_are_none() -> None:
@@ -296,31 +293,6 @@ def test_ucs2_under_0_shows_by_its_zeros(octets: str, verdict: bool) -> None:
     assert looks_like_ucs2(bytes.fromhex(octets)) is verdict
 
 
-def test_choose_takes_the_smallest_that_carries_the_text() -> None:
-    everything = (UCS2, LATIN1, GSM7)
-    assert choose("hello @ €", everything, GSM7) is GSM7
-    assert choose("çà", everything, GSM7) is LATIN1
-    assert choose("я", everything, GSM7) is UCS2
-    assert choose("я", (*everything, CYRILLIC), GSM7) is CYRILLIC
-    assert choose("{{{{", (GSM7, UCS2, ASCII), GSM7) is ASCII  # 14 bits a character in GSM, 7 in ASCII
-    assert choose("{{{{", (GSM7, LATIN1), GSM7) is LATIN1
-    assert choose("{a", (GSM7, UCS2), GSM7) is GSM7
-    assert choose("", (UCS2, GSM7), UCS2) is UCS2
-
-
-def test_choose_prefers_the_default_among_equals() -> None:
-    assert choose("plain", (GSM7, ASCII), ASCII) is ASCII
-    assert choose("plain", (GSM7, ASCII), GSM7) is GSM7
-    assert choose("plain", (ASCII, GSM7), LATIN1) is ASCII
-
-
-def test_choose_keeps_to_what_is_allowed() -> None:
-    assert choose("plain", (UCS2,), GSM7) is UCS2
-    with pytest.raises(UnencodableText) as refusal:
-        choose("я", (GSM7, LATIN1), GSM7)
-    assert refusal.value.alphabets == ("gsm7", "latin1")
-
-
 # The worked examples of 23.038 and of every tutorial since.
 @pytest.mark.parametrize(
     ("text", "packed"),
@@ -384,9 +356,6 @@ def test_a_national_table_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert both.encode("ँ@ç") == bytes.fromhex("00 1b00 1b09")
     assert both.decode(bytes.fromhex("00 1b00 1b09")) == "ँ@ç"
     assert not both.encodable("€")
-    # the header counts: for few characters the other alphabet is smaller
-    assert choose("á", (spanish_only, LATIN1), spanish_only) is LATIN1
-    assert choose("á" + 100 * "a", (spanish_only, LATIN1), spanish_only) is spanish_only
 
 
 def test_an_unknown_national_language_means_the_default_table() -> None:

@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 
-from smpp.alphabet import BY_NAME, GSM7, NATIONAL, UCS2, SeptetAlphabet, choose, septet_alphabet, shifted
+from smpp.alphabet import BY_NAME, GSM7, NATIONAL, UCS2, SeptetAlphabet, septet_alphabet, shifted
 from smpp.alphabet_tables import LANGUAGES, LOCKING_SHIFT, SINGLE_SHIFT, UNDEFINED
-from smpp.segmentation import segment
+from smpp.segmentation import choose, segment
 
 INDIC = {4: "BENGALI", 5: "GUJARATI", 6: "DEVANAGARI", 7: "KANNADA", 8: "MALAYALAM", 9: "ORIYA", 10: "GURMUKHI"}
 INDIC |= {11: "TAMIL", 12: "TELUGU"}
@@ -130,14 +130,15 @@ def test_the_last_of_several_elements_counts_and_only_those_of_one_octet() -> No
 def test_a_turkish_text_takes_the_tables_where_they_are_allowed() -> None:
     text = "ığşİçğüö " * 15  # 135 characters: two parts of UCS-2
     turkish = BY_NAME["gsm7-tr"]
+    locking = septet_alphabet(1, 0)
     assert choose(text, (GSM7, UCS2), GSM7) is UCS2
-    assert choose(text, (GSM7, UCS2, turkish), GSM7) is turkish
+    assert choose(text, (GSM7, UCS2, turkish), GSM7) is locking
     (only,) = segment(text, allowed=(GSM7, UCS2, turkish))
-    assert (only.data_coding, only.esm_class) == (0xF1, 0x40)
-    assert only.short_message[:7] == bytes.fromhex("06 240101 250101")
-    assert turkish.decode(only.short_message[7:]) == text
+    assert (only.data_coding, only.esm_class) == (0, 0x40)
+    assert only.short_message[:4] == bytes.fromhex("03 250101")
+    assert locking.decode(only.short_message[4:]) == text
     parts = segment(text * 2, allowed=(GSM7, UCS2, turkish), reference=7)
-    assert [part.short_message[:12] for part in parts] == [
-        bytes.fromhex(f"0b 0003 07 02 0{number} 240101 250101") for number in (1, 2)
+    assert [part.short_message[:9] for part in parts] == [
+        bytes.fromhex(f"08 0003 07 02 0{number} 250101") for number in (1, 2)
     ]
-    assert [part.characters for part in parts] == [146, 124]
+    assert [part.characters for part in parts] == [149, 121]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smpp.alphabet import ASCII, GSM7, LATIN1, UCS2, SeptetAlphabet, UnencodableText, alphabet_of, unpack
+from smpp.alphabet import ASCII, BY_NAME, GSM7, LATIN1, UCS2, UnencodableText, alphabet_of, unpack
 from smpp.segmentation import Method, Segment, Segments, TooManyParts, capacity, is_boundary, segment
 
 FAMILY = "👩‍👩‍👧"  # five code points, eight UCS-2 units, one picture
@@ -267,18 +267,40 @@ def test_packed_text_ending_with_cr_stays_within_140_octets() -> None:
 
 
 def test_shift_tables_say_so_in_each_header() -> None:
-    alphabet = SeptetAlphabet(0, 0)
-    alphabet.shift_elements = bytes.fromhex("240102")
-    options = {"default": alphabet, "allowed": (alphabet,)}
-    (single,) = segment("hi", **options)  # type: ignore[arg-type]
+    spanish = BY_NAME["gsm7-es"]
+    (single,) = segment("hi", default=spanish, allowed=(spanish,))
     assert (single.short_message, single.esm_class) == (bytes.fromhex("03240102") + b"hi", 0x40)
-    parts = segment("a" * 170, **options)  # type: ignore[arg-type]
+    parts = segment("a" * 170, default=spanish, allowed=(spanish,))
     assert parts[0].short_message[:9] == bytes.fromhex("08 0003000201 240102")
     assert [part.characters for part in parts] == [149, 21]
 
 
 def test_sar_and_a_header_never_meet_in_one_message() -> None:
-    alphabet = SeptetAlphabet(0, 0)
-    alphabet.shift_elements = bytes.fromhex("240102")
-    parts = segment("a" * 170, method=Method.SAR, default=alphabet, allowed=(alphabet,))
+    parts = segment("á" * 170, method=Method.SAR, allowed=(GSM7, BY_NAME["gsm7-es"]))
+    assert len(parts) == 3
     assert all(part.esm_class == 0x40 and not part.tlvs for part in parts)
+
+
+def test_packed_behind_the_header_of_shift_tables() -> None:
+    (part,) = segment("á" * 70, packed=True, allowed=(GSM7, BY_NAME["gsm7-es"]))
+    assert part.short_message[:4] == bytes.fromhex("03 240102")
+    assert len(part.short_message) == 4 + 123  # 3 fill bits and 140 septets
+    assert unpack(part.short_message[4:], 3) == b"\x1ba" * 70
+    assert [len(p.short_message) for p in segment("ş" * 200, packed=True, allowed=(BY_NAME["gsm7-tr"],))] == [140, 55]
+
+
+def test_only_septets_of_gsm_are_packed() -> None:
+    (part,) = segment("hello", packed=True, default=ASCII, allowed=(ASCII,))
+    assert (part.data_coding, part.short_message) == (0, b"hello")
+
+
+def test_no_emoji_is_ever_split() -> None:
+    family, flag, tone = FAMILY, FLAG, "👍🏽"
+    for cluster in (family, flag, tone, "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "❤️", "1️⃣"):
+        for method in Method:
+            for before in range(60, 71):
+                start = 0
+                for part in segment("я" * before + cluster * 20, method=method):
+                    rest = part.characters - max(0, before - start)
+                    assert rest <= 0 or rest % len(cluster) == 0, (cluster, method, before)
+                    start += part.characters
