@@ -13,10 +13,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
-from hub.model import Arrival, Message, Outcome, Part, Verdict
+from hub.model import Arrival, Effect, Fate, Message, Name, Outcome, Part, Verdict
 
 
 class Endpoint(Protocol):
@@ -72,6 +72,22 @@ class Endpoint(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesAlerts(Protocol):
+    """An endpoint whose peers can be told that a handset can be reached again."""
+
+    def alert(self, address: str, sender: str) -> bool:
+        """Tell a peer that a handset is there.
+
+        Args:
+            address: the handset's.
+            sender: the address that the peer wrote to it from.
+
+        Returns: whether somebody was told.
+        """
+        ...
+
+
 class Road(Protocol):
     """The hub as an endpoint sees it."""
 
@@ -81,6 +97,64 @@ class Road(Protocol):
         Returns: one verdict for each arrival, in order.
         Cancellation: the batch may or may not have been written; do not acknowledge it.
         """
+        ...
+
+    async def receive_as_one(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """Take in, in one write, texts that their sender gave as one: at most 254.
+
+        Returns: as ``receive``; the ``message_id`` of all that were accepted is the same. Receipts of each carry it.
+        Cancellation: as ``receive``.
+        """
+        ...
+
+    async def query(self, endpoint: str, names: Sequence[Name]) -> list[Fate | None]:
+        """How texts stand that this endpoint gave to the hub.
+
+        Returns: one for each name, in order; None for what it gave no such text.
+        Raises: StoreError.
+        """
+        ...
+
+    async def cancel(self, endpoint: str, name: Name) -> Effect:
+        """Cancel a text that nothing has been sent of; of several that came as one, those of which that is true.
+
+        When it returns DONE, that is on disk, and who wanted receipts is owed one (DELETED).
+
+        Raises: StoreError: nothing was cancelled.
+        """
+        ...
+
+    async def cancel_all(self, endpoint: str, source: str, destination: str, service_type: str = "") -> int:
+        """Cancel all texts of one source to one destination that nothing has been sent of. Returns: how many.
+
+        Args:
+            endpoint: who gave them to the hub.
+            source, destination: exactly as they came.
+            service_type: only texts of this service, when given.
+
+        Raises: StoreError: some may have been cancelled.
+        """
+        ...
+
+    async def replace(self, endpoint: str, name: Name, rewrite: Callable[[Message], Message | None]) -> Effect:
+        """Give a text that was never sent another content; it keeps its id and its place in its lane.
+
+        Args:
+            endpoint: who gave it to the hub.
+            name: which text; no part of one, nor several that came as one.
+            rewrite: makes the new message of the old one, or None when that is not possible. What it raises, this
+                raises, and nothing has changed. It may change text, data, receipt_wanted, expires_us, not_before_us.
+
+        Raises: StoreError: it was not replaced.
+        """
+        ...
+
+    def expect_alert(self, endpoint: str, address: str, sender: str) -> None:
+        """Say that the endpoint's peer wants to hear when a handset is there (once; see ``TakesAlerts``)."""
+        ...
+
+    def alert(self, endpoint: str, address: str) -> None:
+        """Say that a network has told that a handset is there."""
         ...
 
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:

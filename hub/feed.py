@@ -13,7 +13,8 @@ An event is a list: its word, then ids. Who needs more joins ``message`` or ``th
 ``["handed-over", id]``   the next system has answered for all its parts
 ``["delivered", id]``     a receipt says that it arrived
 ``["undeliverable", id]`` a receipt says that it will not arrive
-``["dead", id, reason]``  the hub gave it up: a dead letter
+``["dead", id, reason]``  the hub gave it up: a dead letter, or cancelled by its sender
+``["replaced", id]``      its sender gave it another text, before anything of it was sent
 ``["thread", id, news]``  a thread changed: opened, designated, transferred, released, expired, channel, call
 ========================  ==================================================
 """

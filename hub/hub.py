@@ -13,15 +13,17 @@ import structlog
 import trio
 
 from hub import feed, journal, operations, routing
+from hub.alerts import Alerts
 from hub.dispatch import HEADS, Dispatcher, Queued
-from hub.endpoint import Endpoint
+from hub.endpoint import Endpoint, TakesAlerts
 from hub.enum_answers import EnumAnswers
 from hub.errors import UnknownEndpoint
 from hub.filtering import Filtering
 from hub.filters import FilterSettings
 from hub.intake import PART_WAIT_US, Intake
-from hub.model import Arrival, Outcome, State, Verdict
+from hub.model import Arrival, Effect, Fate, Message, Name, Outcome, State, Verdict
 from hub.outcomes import Outcomes
+from hub.requests import Requests
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
 from provisioning import Directory
@@ -116,6 +118,8 @@ class Hub:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._intake = Intake(store, clock, self._dispatchers, lambda: self.directory, self.counters, part_wait_us)
         self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
+        self._requests = Requests(store, clock, self._dispatchers, self._outcomes)
+        self._alerts = Alerts()
         self._nursery: trio.Nursery | None = None
         self._intake.answers = answers
         self._filtering: Filtering | None = None
@@ -130,6 +134,38 @@ class Hub:
         if self._filtering is not None:
             return await self._filtering.receive(endpoint, arrivals, self._intake.receive)
         return await self._intake.receive(endpoint, arrivals)
+
+    async def receive_as_one(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """See ``hub.endpoint.Road``. What repeats an earlier text is taken: the id is that of all of them."""
+        return await self._intake.receive(endpoint, arrivals, as_one=True)
+
+    async def query(self, endpoint: str, names: Sequence[Name]) -> list[Fate | None]:
+        """See ``hub.endpoint.Road``."""
+        return await self._requests.query(endpoint, names)
+
+    async def cancel(self, endpoint: str, name: Name) -> Effect:
+        """See ``hub.endpoint.Road``."""
+        return await self._requests.cancel(endpoint, name)
+
+    async def cancel_all(self, endpoint: str, source: str, destination: str, service_type: str = "") -> int:
+        """See ``hub.endpoint.Road``."""
+        return await self._requests.cancel_all(endpoint, source, destination, service_type)
+
+    async def replace(self, endpoint: str, name: Name, rewrite: Callable[[Message], Message | None]) -> Effect:
+        """See ``hub.endpoint.Road``."""
+        return await self._requests.replace(endpoint, name, rewrite)
+
+    def expect_alert(self, endpoint: str, address: str, sender: str) -> None:
+        """See ``hub.endpoint.Road``."""
+        self._alerts.expect(address, endpoint, sender)
+
+    def alert(self, endpoint: str, address: str) -> None:
+        """See ``hub.endpoint.Road``."""
+        self.counters.count("alerts", endpoint)
+        for name, sender in self._alerts.take(address):
+            dispatcher = self._dispatchers.get(name)
+            if dispatcher is not None and isinstance(dispatcher.endpoint, TakesAlerts):
+                dispatcher.endpoint.alert(address, sender)
 
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
         """See ``hub.endpoint.Road``."""
@@ -194,6 +230,11 @@ class Hub:
             name: EndpointStatistics(d.lanes.size, len(d.lanes), d.behind, d.endpoint.room(), d.resumed_in_doubt)
             for name, d in self._dispatchers.items()
         }
+
+    def has_waiting(self, endpoint: str) -> bool:
+        """Whether something waits for an endpoint, or is on its way to it. Costs nothing."""
+        dispatcher = self._dispatchers.get(endpoint)
+        return dispatcher is not None and (dispatcher.lanes.size > 0 or dispatcher.lanes.sleeping > 0)
 
     def dispatcher(self, endpoint: str) -> Dispatcher:
         """The dispatcher of an endpoint. Raises: UnknownEndpoint."""
@@ -263,7 +304,11 @@ class Hub:
                 await self._outcomes.bury(endpoint, waiting, reason)
                 continue
             held = [standing.message.id for standing in waiting if standing.message.id in dispatcher.held]
-            stored = [standing for standing in waiting if standing.message.id not in dispatcher.held]
+            stored = [
+                standing
+                for standing in waiting
+                if standing.message.id not in dispatcher.held and not dispatcher.is_gripped(standing.message.id)
+            ]
             ending = await self._take_aside(dispatcher, stored) if stored else []
             for message_id in held:
                 entry = dispatcher.withhold(message_id)

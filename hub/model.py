@@ -277,3 +277,40 @@ class TryLater(msgspec.Struct, frozen=True, gc=False):
 
 
 Verdict = Accepted | Rejected | TryLater
+
+
+class Name(msgspec.Struct, frozen=True, gc=False):
+    """Which of its texts a sender means.
+
+    Attributes:
+        message_id: an id that the hub gave to the sender.
+        source, destination: must be those of the text, when they are not empty.
+    """
+
+    message_id: int
+    source: str = ""
+    destination: str = ""
+
+
+class Fate(msgspec.Struct, frozen=True, gc=False):
+    """How a text stands.
+
+    Attributes:
+        state: what a receipt would say; ``ENROUTE`` while it is under way.
+        scheduled: it waits for the time that its sender named.
+        done_us: when it reached a final state, 0 while it has not.
+        error: the network's error code, ``"000"`` when there is none.
+    """
+
+    state: ReceiptState
+    scheduled: bool = False
+    done_us: int = 0
+    error: str = "000"
+
+
+class Effect(IntEnum):
+    """What came of a sender's request to cancel or replace a text."""
+
+    DONE = 0
+    UNKNOWN = 1  # the sender gave no such text
+    IMPOSSIBLE = 2  # it did, but it is too late, or cannot be done

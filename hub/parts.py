@@ -57,14 +57,14 @@ def whole_of(group: Mapping[int, Sequence[tuple[int, Arrival]]], total: int) -> 
     first = group[numbers[0]][0][1]
     missing = [number for number in range(1, total + 1) if number not in group]
     wanting = [
-        (part_id, arrival.receipt_wanted)
+        (arrival.upstream_id or str(part_id), arrival.receipt_wanted)
         for number in numbers
         for part_id, arrival in group[number]
         if arrival.receipt_wanted is not ReceiptWanted.NONE
     ]
     attributes = {name: value for name, value in first.attributes.items() if name != "udh"}
     if wanting:
-        attributes["arrived"] = ",".join(str(part_id) for part_id, _ in wanting)
+        attributes["arrived"] = ",".join(upstream_id for upstream_id, _ in wanting)
     if missing:
         attributes["missing"] = ",".join(map(str, missing))
     return msgspec.structs.replace(

@@ -228,7 +228,7 @@ def settle(
         state, done_us = State(row[2]), row[12]
         if state is State.ACCEPTED and (failed or done >= row[13]):
             state, done_us = (State.UNDELIVERABLE if failed else State.DELIVERED), now_us
-            word, error = _word(reason) if failed else (ReceiptState.DELIVERED, "000")
+            word, error = word_of(reason) if failed else (ReceiptState.DELIVERED, "000")
             receipts += make_receipts(journal.message_of(row), word, error, now_us, new_id, validity_us)
             news.events.append(("undeliverable" if failed else "delivered", message_id))
         elif state is not State.ACCEPTED:
@@ -241,7 +241,7 @@ def settle(
     news.settled += len(known)
 
 
-def _word(reason: str) -> tuple[ReceiptState, str]:
+def word_of(reason: str) -> tuple[ReceiptState, str]:
     """The state and error code in the reason that a failed receipt left."""
     word, _, error = reason.partition(":")
     try:
