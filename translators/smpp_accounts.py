@@ -1,28 +1,41 @@
-"""Accounts: somebody else's ESME binds to the hub. One endpoint for each account; one port for all of them."""
+"""Accounts: somebody else's ESME binds to the hub. One endpoint for each account; one port for all of them.
+
+Who may bind is decided in this order, the cheap before the dear: the networks, the lock-out (``translators.lock_out``),
+the password, the kind of bind. Where an account says so, it is called when something waits for it and it is not bound:
+an outbind asks it to bind on the connection that we made.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+import structlog
 import trio
 
+from hub import wall_clock_us
 from hub.endpoint import Road
 from hub.model import Arrival, ReceiptWanted
-from smpp import server
+from smpp.backoff import Backoff, Trouble
 from smpp.constants import CommandStatus
 from smpp.events import Settings
 from smpp.observer import NOBODY, Observer
+from smpp.outbind import Call, call_out
 from smpp.pdu import DeliverSm
-from smpp.server import BindRequest, Grant, Limits
+from smpp.server import BindRequest, Grant, Limits, Server, address_allowed
 from smpp.session import Options, Session
 from smpp.states import State
+from translators.lock_out import LockOut, LockRules
 from translators.pace import Pace
 from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 
 DAY_US = 86_400_000_000
+LOOK_S: Final = 1.0  # between two looks at what waits for accounts that are to be called
+
+log = structlog.get_logger("translators.smpp_accounts")
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +54,10 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
         in_per_s: messages a second that it may submit, 0 for no limit.
         sources: the addresses that it may send from, or their beginnings ended by ``*``; empty for any but
             call centres' numbers (``hub.routing.may_send_as``).
+        destinations: the addresses that it may send to, written likewise; empty for any.
+        lock_out_after, lock_out_s: wrong passwords in a row after which it is locked to an address, and for how long.
+        outbind_host, outbind_port: where it is called when something waits for it; no host for nowhere.
+        outbind_password: what it knows us by then.
         receipts: whether it gets the receipts it asks for (H31).
         gap_us: least time between two parts of one lane towards it (H30).
         validity_us, max_attempts: see ``hub.endpoint.Endpoint``; receipts wait that long for it to bind.
@@ -58,6 +75,12 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     inbox: int = 2000
     in_per_s: float = 0.0
     sources: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    lock_out_after: int = 10
+    lock_out_s: float = 300.0
+    outbind_host: str = ""
+    outbind_port: int = 2775
+    outbind_password: str = ""
     receipts: bool = True
     gap_us: int = 100_000
     validity_us: int = 3 * DAY_US
@@ -68,6 +91,22 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Show which account it is, and no secret."""
         return f"<AccountSettings {self.name!r} {self.system_id!r}>"
+
+
+class Addresses:
+    """A list of addresses.
+
+    Args:
+        patterns: addresses, or their beginnings ended by ``*``.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._whole = frozenset(pattern for pattern in patterns if not pattern.endswith("*"))
+        self._beginnings = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+
+    def hold(self, address: str) -> bool:
+        """Whether an address is on the list."""
+        return address in self._whole or (bool(self._beginnings) and address.startswith(self._beginnings))
 
 
 class SmppAccount(SmppEndpoint):
@@ -92,9 +131,8 @@ class SmppAccount(SmppEndpoint):
         )
         self.settings = settings
         self._intake_pace = Pace(settings.in_per_s)
-        self._restricted = bool(settings.sources)
-        self._sources = frozenset(source for source in settings.sources if not source.endswith("*"))
-        self._beginnings = tuple(source[:-1] for source in settings.sources if source.endswith("*"))
+        self._sources = Addresses(settings.sources) if settings.sources else None
+        self._destinations = Addresses(settings.destinations) if settings.destinations else None
 
     def grant(self) -> Grant:
         """What its sessions may have."""
@@ -109,13 +147,15 @@ class SmppAccount(SmppEndpoint):
         )
 
     def readmit(self, settings: AccountSettings | None) -> None:
-        """Measure the next binds by other settings: password, networks, how and how often. What is bound stays bound.
+        """Measure the next binds by other settings: password, networks, how and how often, where it is called.
+
+        What is bound stays bound.
 
         Args:
             settings: the account as it is provisioned now; None when it is not any more: nobody may bind.
         """
         if settings is None:
-            self.settings = msgspec.structs.replace(self.settings, password_hash="")
+            self.settings = msgspec.structs.replace(self.settings, password_hash="", outbind_host="")
             return
         self.settings = msgspec.structs.replace(
             self.settings,
@@ -123,11 +163,19 @@ class SmppAccount(SmppEndpoint):
             networks=settings.networks,
             max_binds=settings.max_binds,
             bind_states=settings.bind_states,
+            lock_out_after=settings.lock_out_after,
+            lock_out_s=settings.lock_out_s,
+            outbind_host=settings.outbind_host,
+            outbind_port=settings.outbind_port,
+            outbind_password=settings.outbind_password,
         )
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
-        if self._restricted and arrival.receipt is None and not self._may_send_from(arrival.source):
-            raise BadMessage(CommandStatus.ESME_RINVSRCADR)
+        if arrival.receipt is None:
+            if self._sources is not None and not self._sources.hold(arrival.source):
+                raise BadMessage(CommandStatus.ESME_RINVSRCADR)
+            if self._destinations is not None and not self._destinations.hold(arrival.destination):
+                raise BadMessage(CommandStatus.ESME_RINVDSTADR)
         pace = self._intake_pace
         if pace.per_s:
             if not pace.allowance(now_us):
@@ -140,9 +188,6 @@ class SmppAccount(SmppEndpoint):
             return arrival
         return msgspec.structs.replace(arrival, receipt_wanted=ReceiptWanted.NONE)
 
-    def _may_send_from(self, source: str) -> bool:
-        return source in self._sources or (bool(self._beginnings) and source.startswith(self._beginnings))
-
 
 class SmppAccounts:
     """A port that accounts bind to. Whoever makes the accounts also runs their ``do_chores``.
@@ -151,9 +196,12 @@ class SmppAccounts:
         accounts: by system_id; may change while it runs.
         verify: says whether a password fits a hash; slow, may block: runs in a thread. It is asked with an empty hash
             for a system_id that nobody has, and must then take as long and say no.
+        clock: now in microseconds; any thread may ask.
         limits: bounds of the port.
         ssl_context: for a TLS port, or None.
-        observer: counts session events.
+        observer: counts session events, and ``locked_out``, ``bind_while_locked``, ``called``, ``call_failed``.
+        lock_out: shared with the other ports of a hub.
+        waits: whether something waits for an endpoint; None where accounts are not called from this port.
     """
 
     def __init__(
@@ -161,17 +209,23 @@ class SmppAccounts:
         accounts: Mapping[str, SmppAccount],
         verify: Callable[[str, str], bool],
         *,
+        clock: Callable[[], int] = wall_clock_us,
         limits: Limits | None = None,
         ssl_context: Any = None,
         observer: Observer = NOBODY,
+        lock_out: LockOut | None = None,
+        waits: Callable[[str], bool] | None = None,
     ) -> None:
         self._accounts = accounts
         self._verify = verify
-        self._limits = limits
-        self._ssl_context = ssl_context
+        self._clock = clock
         self._observer = observer
+        self._lock_out = lock_out if lock_out is not None else LockOut()
+        self._waits = waits
+        self._server = Server(self._work, self._authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
         # argon2 takes 64 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
         self._hashing = trio.CapacityLimiter(2)
+        self._chance = random.SystemRandom()
 
     async def run(
         self,
@@ -181,28 +235,41 @@ class SmppAccounts:
         task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept binds until cancelled, or until ``shutdown`` is set. Started with the listeners."""
-        await server.serve(
-            self._work,
-            self._authenticate,
-            host=host,
-            port=port,
-            ssl_context=self._ssl_context,
-            limits=self._limits,
-            observer=self._observer,
-            shutdown=shutdown,
-            task_status=task_status,
-        )
+        async with trio.open_nursery() as calls:
+            if self._waits is not None:
+                calls.start_soon(self._call_absent, self._waits)
+            await self._server.run(port=port, host=host, shutdown=shutdown, task_status=task_status)
+            calls.cancel_scope.cancel()
 
     async def _authenticate(self, request: BindRequest) -> Grant | int:
         account = self._accounts.get(request.system_id)
-        password_hash = account.settings.password_hash if account is not None else ""
-        fits = await trio.to_thread.run_sync(
-            self._verify, password_hash, request.password, limiter=self._hashing, abandon_on_cancel=True
-        )
-        if account is None:
-            return CommandStatus.ESME_RINVSYSID
-        if not fits:
-            return CommandStatus.ESME_RINVPASWD
+        settings = account.settings if account is not None else None
+        if settings is not None and not address_allowed(request.peer, settings.networks):
+            return CommandStatus.ESME_RBINDFAIL  # before anything is hashed
+        name = settings.system_id if settings is not None else ""
+        rules = LockRules()
+        if settings is not None:
+            rules = LockRules(settings.lock_out_after, round(settings.lock_out_s * 1e6))
+        password_hash = settings.password_hash if settings is not None else ""
+
+        def look() -> bool | None:
+            # Asked here, in its turn: binds that came at once with this one may have locked it meanwhile.
+            if not self._lock_out.admits(name, request.peer, rules, self._clock()):
+                return None
+            return self._verify(password_hash, request.password)
+
+        fits: bool | None = None
+        if self._lock_out.admits(name, request.peer, rules, self._clock()):
+            fits = await trio.to_thread.run_sync(look, limiter=self._hashing, abandon_on_cancel=True)
+        if fits is None:
+            self._observer.count("bind_while_locked", account=name)
+            return CommandStatus.ESME_RBINDFAIL
+        if account is None or not fits:
+            if self._lock_out.failed(name, request.peer, rules, self._clock()):
+                self._observer.count("locked_out", account=name)
+                log.warning("locked out", account=name, peer=request.peer, for_s=rules.lock_us / 1e6)
+            return CommandStatus.ESME_RINVSYSID if account is None else CommandStatus.ESME_RINVPASWD
+        self._lock_out.succeeded(name, request.peer, self._clock())
         states = account.settings.bind_states
         if states and request.state not in states:
             return CommandStatus.ESME_RBINDFAIL
@@ -211,3 +278,44 @@ class SmppAccounts:
     async def _work(self, session: Session, grant: Grant) -> None:
         account: SmppAccount = grant.subject
         await account.serve(session, carries=session.state is not State.BOUND_TX)
+
+    # --- accounts that are called ------------------------------------------------------------------------------------
+
+    async def _call_absent(self, waits: Callable[[str], bool]) -> None:
+        """Call accounts that something waits for, each when it is not bound and not being called already."""
+        backoffs: dict[str, Backoff] = {}
+        busy: set[str] = set()
+        async with trio.open_nursery() as nursery:
+            while True:
+                for system_id, account in list(self._accounts.items()):
+                    wanted = account.settings.outbind_host and system_id not in busy and not account.is_bound
+                    if wanted and waits(account.name):
+                        backoff = backoffs.setdefault(system_id, Backoff(self._chance))
+                        busy.add(system_id)
+                        nursery.start_soon(self._call, account, backoff, busy)
+                await trio.sleep(LOOK_S)
+
+    async def _call(self, account: SmppAccount, backoff: Backoff, busy: set[str]) -> None:
+        """One call, its session, and the wait after it."""
+        settings = account.settings
+        call = Call(host=settings.outbind_host, port=settings.outbind_port, password=settings.outbind_password)
+        bound = False
+        trouble, error_name = Trouble.NETWORK, ""
+        began = trio.current_time()
+        try:
+            bound = await call_out(self._server, call)
+            trouble = Trouble.NETWORK if bound else Trouble.REFUSED
+        except (OSError, trio.BrokenResourceError) as error:
+            error_name = type(error).__name__
+        if bound:
+            # It was served to its end: what counts for the next call is how long it lasted.
+            backoff.bound(began)
+            self._observer.count("called", account=settings.system_id)
+        else:
+            self._observer.count("call_failed", account=settings.system_id)
+        wait_s = backoff.failed(trouble, trio.current_time())
+        log.info(
+            "account was called", account=settings.system_id, bound=bound, error=error_name, again_in_s=round(wait_s, 1)
+        )
+        await trio.sleep(wait_s)
+        busy.discard(settings.system_id)
