@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from smpp.codec import encode
-from smpp.pdu import PDU, BroadcastSm, DeliverSm, SmeAddress, SubmitMulti, SubmitSm
+from smpp.pdu import (
+    PDU,
+    BroadcastSm,
+    CancelBroadcastSmResp,
+    CancelSmResp,
+    DeliverSm,
+    EnquireLinkResp,
+    QuerySmResp,
+    ReplaceSmResp,
+    SmeAddress,
+    SubmitMulti,
+    SubmitSm,
+    UnbindResp,
+)
 from smpp.tlv import DEFINITIONS, TLV, Tag, get, make
 from tests.integration.tshark import Fields, dissect, wrong_in
 
