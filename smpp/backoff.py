@@ -7,6 +7,8 @@ from being a storm.) How fast the ceiling grows depends on what went wrong:
 - the network: quickly back, at most a minute;
 - ESME_RALYBND: the SMSC still holds our last session, a ghost, and lets go of it after its own time-out. Sooner tries
   change nothing, so it begins higher;
+- ESME_RINVBNDSTS on a bound session: the SMSC has forgotten the bind. Mostly a new one mends it at once; one that is
+  forgotten again before it has lasted means an SMSC that will not have us submit, whatever it said to the bind;
 - the credentials: nothing but a human will change that. Many SMSCs lock an account after some wrong passwords, so it is
   tried a few times an hour; never given up, since the human may be at the other end.
 
@@ -32,6 +34,7 @@ class Trouble(StrEnum):
 
     NETWORK = "network"
     GHOST = "ghost bind"
+    FORGOTTEN = "forgotten bind"
     CREDENTIALS = "credentials"
     REFUSED = "refused"
 
@@ -46,6 +49,7 @@ class Ceiling(msgspec.Struct, frozen=True):
 DEFAULT_CEILINGS: Final[dict[Trouble, Ceiling]] = {
     Trouble.NETWORK: Ceiling(1.0, 60.0),
     Trouble.GHOST: Ceiling(10.0, 120.0),
+    Trouble.FORGOTTEN: Ceiling(2.0, 120.0),
     Trouble.CREDENTIALS: Ceiling(300.0, 1800.0),
     Trouble.REFUSED: Ceiling(5.0, 300.0),
 }

@@ -238,6 +238,8 @@ class _Bind:
             _log.exception("smpp session failed", **words)
         if session is not None:
             report_end(session, self._observer, words)
+            if session.ended is not None and session.ended.ending is Ending.FORGOTTEN:
+                return Trouble.FORGOTTEN
         return Trouble.NETWORK
 
 

@@ -27,8 +27,12 @@ which nothing but the bind stops, enquire_link neither; ``enquire_link`` from th
 of octets proves nothing; ``inactivity`` from the last message either way; ``response`` for each request. After an
 enquire_link, any frame is proof of life.
 
-**Versions.** A peer that says no interface version is a 3.3 peer, and is sent no TLVs (SMPP 3.4 §3.4). A message whose
-text is in one cannot be sent to it.
+**Versions.** The session speaks the lower of the two ends' versions, which bounds what is sent (``smpp.versions``).
+**Congestion.** A response may say how loaded the peer is; the window shrinks and grows by it (``smpp.congestion``).
+
+**A forgotten bind.** ESME_RINVBNDSTS for what a bound ESME asks says that the SMSC holds it for unbound, as after a
+restart behind something that kept the connection alive. What was so refused was not taken, and comes back as such; the
+session unbinds, so that a new bind can follow. (When it is the ESME that says so, cutting it off would be no help.)
 
 **Unsent or in doubt.** ``written`` marks how far the octets given out were handed to the transport. When the session
 ends, requests before the mark are in doubt, those after it never left.
@@ -42,18 +46,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-
+from smpp import versions
 from smpp.codec import decode, encode, split_frames
-from smpp.constants import (
-    RESPONSE_BIT,
-    VERSION_3_4,
-    CommandId,
-    CommandStatus,
-)
-from smpp.errors import BadFrame, EncodeError, LocalProtocolError, RemoteProtocolError, UnparsablePDU
+from smpp.congestion import TAG_CONGESTION_STATE, Congestion
+from smpp.constants import RESPONSE_BIT, CommandId, CommandStatus
+from smpp.errors import BadFrame, LocalProtocolError, RemoteProtocolError, UnparsablePDU
 from smpp.events import (
     DEFAULT_SETTINGS,
     Answer,
@@ -81,14 +80,12 @@ from smpp.pdu import (
     BindTransmitter,
     BindTransmitterResp,
     EnquireLink,
-    GenericNack,
     Outbind,
-    SubmitSm,
     Unbind,
     response_class,
 )
 from smpp.states import ACTIONS, BOUND_AS, Action, Role, State, may_send
-from smpp.window import Window
+from smpp.window import Entry, Window
 
 _BIND_RESPONSES: Final[dict[type[PDU], type[BindResp]]] = {
     BindReceiver: BindReceiverResp,
@@ -96,24 +93,13 @@ _BIND_RESPONSES: Final[dict[type[PDU], type[BindResp]]] = {
     BindTransceiver: BindTransceiverResp,
 }
 
-TAG_SC_INTERFACE_VERSION: Final = 0x0210
-TAG_MESSAGE_PAYLOAD: Final = 0x0424
-
-OUR_VERSION: Final = VERSION_3_4
-"""What bind responses say. The 5.0 PDUs are understood, but nothing of 5.0 is promised."""
+_NOT_BOUND: Final = int(CommandStatus.ESME_RINVBNDSTS)
 
 _HEADER = Struct(">IIII")
 _LENGTH = Struct(">I")
 
 # Members of an Enum cost a descriptor call each; these are read once for each PDU.
 _DELIVER, _MATCH, _ECHO = Action.DELIVER, Action.MATCH, Action.ECHO
-
-_Pdu = TypeVar("_Pdu", bound=PDU)
-
-
-def header_only(command_id: int, command_status: int, sequence_number: int) -> bytes:
-    """A PDU without a body: what an error response is (SMPP 3.4 §4.4.2 note, §4.1.2)."""
-    return _HEADER.pack(_HEADER.size, command_id, command_status, sequence_number)
 
 
 class Connection:
@@ -130,6 +116,7 @@ class Connection:
     Attributes:
         state: where the session stands.
         peer_version: the peer's interface version; ``settings.silent_version`` until it is known.
+        version: what the session speaks: the lower of the two ends' versions.
         bind: the bind request that was sent or received, or None.
         counts: words → how often: ``stray``, ``unparsable``, ``refused``, ``ignored`` and the codec's faults.
         received, sent: PDUs.
@@ -138,7 +125,7 @@ class Connection:
     def __init__(self, role: Role, settings: Settings = DEFAULT_SETTINGS, *, now: float) -> None:
         self.role = role
         self.settings = settings
-        self.peer_version = settings.silent_version
+        self.peer_version = self.version = settings.silent_version
         self.bind: Bind | None = None
         self.counts: Counter[str] = Counter()
         self.received = 0
@@ -152,6 +139,7 @@ class Connection:
         self._out: list[bytes] = []
         self._faults: list[str] = []
         self._window = Window()
+        self._congestion = Congestion(settings.window)
         # The sequence numbers of the requests that the connection itself has sent, 0 for none.
         self._bind_sequence = 0
         self._unbind_sequence = 0
@@ -183,7 +171,12 @@ class Connection:
         """How many requests ``send_requests`` would take now."""
         if not State.BOUND_TX <= self.state <= State.BOUND_TRX or self._unbind_sequence:
             return 0
-        return max(self.settings.window - len(self._window.pending), 0)
+        return max(self._congestion.limit - len(self._window.pending), 0)
+
+    @property
+    def congestion(self) -> int | None:
+        """How loaded the peer says it is, 0…100 (congestion_state); None when it says nothing."""
+        return self._congestion.state
 
     @property
     def unanswered(self) -> int:
@@ -207,6 +200,7 @@ class Connection:
     def configure(self, settings: Settings) -> None:
         """Keep to other settings from now on, as an SMSC does once it knows whose session it is."""
         self.settings = settings
+        self._congestion.configure(settings.window)
 
     # -- Receiving ----------------------------------------------------------------------------------------------------
 
@@ -258,7 +252,10 @@ class Connection:
                 entry = pending.get(pdu.sequence_number)
                 if entry is not None and pdu.command_id == entry[1].command_id | RESPONSE_BIT:
                     del pending[pdu.sequence_number]
-                    answers.append(Answer(entry[0], entry[1], pdu))
+                    if pdu.tlvs or pdu.command_status:
+                        answers.append(self._remarkable(entry, pdu, now))
+                    else:
+                        answers.append(Answer(entry[0], entry[1], pdu))
                 else:
                     self.counts["stray"] += 1
             elif action is _ECHO:
@@ -318,6 +315,8 @@ class Connection:
             events.append(Requests(requests))
         if answers:
             self._active_at = now
+            if self._congestion.matters:
+                self._congestion.answered(len(answers))
             events.append(Answers(answers))
 
     def _reply(self, command_id: int, command_status: int, sequence_number: int) -> None:
@@ -351,6 +350,23 @@ class Connection:
         error = RemoteProtocolError(f"command_length {bad.command_length}", status, "SMPP 3.4 §3.2")
         return self._end(Ending.PROTOCOL, bad.word or "senseless command_length", error)
 
+    def _remarkable(self, entry: Entry, response: PDU, now: float) -> Answer:
+        """Read what a response says beside the answer: how loaded the peer is, that it has forgotten the bind."""
+        for tag, value in response.tlvs:
+            if tag == TAG_CONGESTION_STATE:
+                self._congestion.told(int.from_bytes(value, "big"), entry[3], self._window.ordinal)
+        if response.command_status == _NOT_BOUND and self.role is Role.ESME:
+            self._forgotten(now)
+            return Answer(entry[0], entry[1], None, Lost.NOT_BOUND)
+        return Answer(entry[0], entry[1], response)
+
+    def _forgotten(self, now: float) -> None:
+        """The SMSC holds us for unbound. What is on the way may still be answered, so the end is made in peace."""
+        self.counts["bind forgotten"] += 1
+        if self.state.is_bound and not self._unbind_sequence:
+            self._out.append(self.send(Unbind(), now))
+            self._over_as = Ending.FORGOTTEN
+
     # -- Receiving: what is not a message ------------------------------------------------------------------------------
 
     def _control(self, action: Action, pdu: PDU, answers: list[Answer], requests: list[PDU], now: float) -> list[Event]:
@@ -370,8 +386,10 @@ class Connection:
             case Action.ALIVE:
                 if pdu.sequence_number != self._enquire_sequence:
                     self.counts["stray"] += 1
+                elif pdu.command_status == _NOT_BOUND and self.role is Role.ESME:
+                    self._forgotten(now)
             case Action.NACK:
-                return self._nacked(pdu, answers)
+                return self._nacked(pdu, answers, now)
             case Action.BIND:
                 return self._bind_received(pdu)
             case Action.BOUND:
@@ -387,11 +405,11 @@ class Connection:
                 self.counts["stray"] += 1
         return []
 
-    def _nacked(self, pdu: PDU, answers: list[Answer]) -> list[Event]:
+    def _nacked(self, pdu: PDU, answers: list[Answer], now: float) -> list[Event]:
         sequence_number = pdu.sequence_number
         entry = self._window.pending.pop(sequence_number, None)
         if entry is not None:
-            answers.append(Answer(entry[0], entry[1], pdu))
+            answers.append(self._remarkable(entry, pdu, now))
             return []
         if sequence_number == 0:
             error = RemoteProtocolError("generic_nack with sequence number 0", None, "SMPP 3.4 §4.3")
@@ -413,7 +431,7 @@ class Connection:
             self.counts["refused"] += 1
             return []
         self._bind_requested = self.bind = pdu
-        self._learn_version(pdu.interface_version)
+        self._learn_version(versions.OUR_VERSION, pdu.interface_version)
         return [BindRequested(pdu)]
 
     def _bind_answered(self, pdu: PDU, now: float) -> list[Event]:
@@ -427,8 +445,8 @@ class Connection:
         self._bind_sequence = 0
         if pdu.command_status:
             return [BindDenied(pdu.command_status), *self._end(Ending.BIND_REFUSED)]
-        version = dict(pdu.tlvs).get(TAG_SC_INTERFACE_VERSION)
-        self._learn_version(version[0] if version else self.settings.silent_version)
+        version = dict(pdu.tlvs).get(versions.TAG_SC_INTERFACE_VERSION)
+        self._learn_version(self.bind.interface_version, version[0] if version else self.settings.silent_version)
         self._bound(BOUND_AS[type(pdu)], now)
         return [Bound(pdu)]
 
@@ -461,9 +479,10 @@ class Connection:
         self._init_at = math.inf
         self._enter(State.UNBOUND)
 
-    def _learn_version(self, version: int) -> None:
-        self.peer_version = version
-        self._plain = version < VERSION_3_4
+    def _learn_version(self, ours: int, theirs: int) -> None:
+        self.peer_version = theirs
+        self.version = versions.agreed_version(ours, theirs)
+        self._plain = not versions.has_tlvs(self.version)
 
     def _bound(self, state: State, now: float) -> None:
         self._init_at = math.inf
@@ -510,6 +529,7 @@ class Connection:
             frame = self._number(pdu)[1]
             self._enter(State.OUTBOUND)
         elif response_class(pdu) is None:  # alert_notification
+            versions.check_version(pdu_type, self.version)
             frame = self._number(pdu)[1]
         else:
             return self.send_requests([(pdu, key)], now)
@@ -522,7 +542,7 @@ class Connection:
         Args:
             items: (request, key); not more than ``room``.
             now: when they are sent: the response timers start here.
-        Raises: LocalProtocolError: more than ``room``, or not in this state. EncodeError: one of them has no form.
+        Raises: LocalProtocolError: more than ``room``, or not in this state. EncodeError: one has no such form.
         """
         if len(items) > self.room:
             raise LocalProtocolError(f"{len(items)} requests, but room for {self.room} in {self.state.name}")
@@ -535,7 +555,7 @@ class Connection:
             if type(pdu) is not allowed:
                 allowed = self._check_request(pdu)
             sequence = next_number()
-            out.append(encode(_without_tlvs(pdu) if plain and pdu.tlvs else pdu, sequence))
+            out.append(encode(versions.without_tlvs(pdu) if plain and pdu.tlvs else pdu, sequence))
             numbered.append((sequence, pdu, key))
         self._window.hold(numbered, now)
         self._active_at = now
@@ -551,13 +571,13 @@ class Connection:
         if self.state is State.CLOSED:
             return b""
         if self._plain:
-            pdus = [_without_tlvs(pdu) if pdu.tlvs else pdu for pdu in pdus]
+            pdus = [versions.without_tlvs(pdu) if pdu.tlvs else pdu for pdu in pdus]
         data = b"".join(map(encode, pdus))
         self.sent += len(pdus)
         return self._answered(len(pdus), data, now)
 
     def refuse(self, pdus: Sequence[PDU], command_status: int, now: float) -> bytes:
-        """Answer requests of the peer with an error and no body: throttled, queue full."""
+        """Answer requests of the peer with an error and no body (SMPP 3.4 §4.4.2 note): throttled, queue full."""
         if self.state is State.CLOSED:
             return b""
         answered = [pdu for pdu in pdus if pdu.command_id in _ANSWERED]
@@ -580,7 +600,7 @@ class Connection:
         bind = self._bind_requested
         if bind is None or self.state not in (State.OPEN, State.OUTBOUND):
             raise LocalProtocolError("there is no bind to answer")
-        tlvs = () if self._plain else ((TAG_SC_INTERFACE_VERSION, bytes((OUR_VERSION,))),)
+        tlvs = () if self._plain else ((versions.TAG_SC_INTERFACE_VERSION, bytes((self.version,))),)
         response = _BIND_RESPONSES[type(bind)](system_id=system_id, sequence_number=bind.sequence_number, tlvs=tlvs)
         frame = encode(response)
         if settings is not None:
@@ -594,7 +614,7 @@ class Connection:
         bind = self._bind_requested
         if bind is None or self.state not in (State.OPEN, State.OUTBOUND):
             raise LocalProtocolError("there is no bind to answer")
-        frame = header_only(bind.command_id | RESPONSE_BIT, command_status, bind.sequence_number)
+        frame = _HEADER.pack(_HEADER.size, bind.command_id | RESPONSE_BIT, command_status, bind.sequence_number)
         self.sent += 1
         return self._end(Ending.BIND_REFUSED), frame
 
@@ -606,6 +626,7 @@ class Connection:
         pdu_type = type(pdu)
         if response_class(pdu) is None or pdu_type in _OWN or not may_send(self.role, self.state, pdu_type):
             raise LocalProtocolError(f"{self.role} must not send {pdu_type.__name__} so in {self.state.name}")
+        versions.check_version(pdu_type, self.version)
         return pdu_type
 
     def _answered(self, count: int, data: bytes, now: float) -> bytes:
@@ -668,13 +689,6 @@ class Connection:
         return events, self.data_to_send() + data
 
 
-def _without_tlvs(pdu: _Pdu) -> _Pdu:
-    """The same for a 3.3 peer. Raises: EncodeError: the text is in a TLV."""
-    if any(tag == TAG_MESSAGE_PAYLOAD for tag, _ in pdu.tlvs):
-        raise EncodeError("tlv 0x0424", "message_payload, but the peer speaks SMPP 3.3 and knows no TLVs")
-    return msgspec.structs.replace(pdu, tlvs=())
-
-
 _OWN: Final = frozenset({*_BIND_RESPONSES, Unbind, EnquireLink})
 """Requests that the connection keeps the account of itself."""
 
@@ -682,6 +696,3 @@ _ANSWERED: Final = frozenset(
     pdu_type.command_id for pdu_type in ACTIONS[Role.SMSC][State.OPEN] if response_class(pdu_type) is not None
 )
 """The requests that have a response."""
-
-assert SubmitSm.command_id in _ANSWERED  # noqa: S101 - the codec's classes are complete when this module loads
-assert GenericNack.command_id not in _ANSWERED  # noqa: S101

@@ -61,6 +61,7 @@ class Lost(StrEnum):
     UNSENT = "unsent"  # the session ended before it left: no doubt
     TIMEOUT = "timeout"  # in doubt
     UNREADABLE = "unreadable"  # answered, but nobody can tell what: in doubt
+    NOT_BOUND = "not bound"  # the SMSC refused it since it has forgotten our bind: not taken, no doubt
     UNENCODABLE = "unencodable"  # the standard, or the peer's version, has no form for it: it never left
 
 
@@ -77,6 +78,7 @@ class Ending(StrEnum):
     NOT_ANSWERING = "not answering"
     INACTIVE = "inactive"
     STALLED = "stalled"  # the peer does not read
+    FORGOTTEN = "bind forgotten"  # the SMSC holds us for unbound
     PROTOCOL = "protocol error"
 
 

@@ -118,6 +118,8 @@ class SessionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: where it stands.
         peer_version: the peer's interface version, e.g. 0x34.
+        version: what the session speaks.
+        congestion: how loaded the peer says it is, or None.
         received, sent: PDUs, both kinds.
         requests, answers: those that went to the business.
         throttled: requests that the inbox had no place for.
@@ -129,6 +131,8 @@ class SessionStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     peer_version: int
+    version: int
+    congestion: int | None
     received: int
     sent: int
     requests: int
@@ -225,8 +229,18 @@ class Session:
 
     @property
     def peer_version(self) -> int:
-        """The peer's interface version: 0x34 for SMPP 3.4. Below that, no TLVs are sent to it."""
+        """The peer's interface version: 0x34 for SMPP 3.4."""
         return self.connection.peer_version
+
+    @property
+    def version(self) -> int:
+        """What the session speaks: the lower of both ends' versions. Below 0x34, no TLVs are sent."""
+        return self.connection.version
+
+    @property
+    def congestion(self) -> int | None:
+        """How loaded the peer says it is, 0…100 (congestion_state); None when it says nothing. See ``room``."""
+        return self.connection.congestion
 
     @property
     def ended(self) -> Ended | None:
@@ -235,7 +249,10 @@ class Session:
 
     @property
     def room(self) -> int:
-        """How many requests ``submit`` takes now. It grows only when answers come."""
+        """How many requests ``submit`` takes now; fewer than the window while the peer says that it is congested.
+
+        It grows only when answers come.
+        """
         return 0 if self._refusing_new else self.connection.room
 
     async def receive_requests(self) -> list[PDU]:
@@ -320,6 +337,8 @@ class Session:
         return SessionStatistics(
             state=connection.state,
             peer_version=connection.peer_version,
+            version=connection.version,
+            congestion=connection.congestion,
             received=connection.received,
             sent=connection.sent,
             requests=self._request_count,

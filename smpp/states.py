@@ -23,6 +23,7 @@ read from the other role's table: exactly what the peer would not refuse. Where 
 - replace_sm: SMPP 3.4 table 2-1 prints BOUND_TX alone. A transceiver is transmitter and receiver in one (§2.2), so
   BOUND_TRX has it as well.
 - data_sm goes both ways in every BOUND state (SMPP 3.4 table 2-1), so a receiver may send it.
+- the answer to outbind is bind_receiver (SMPP 3.4 §4.1.7); SMPP 5.0 table 2-1 lets an ESME bind as anything then.
 - a second bind: ESME_RALYBND, "ESME Already in Bound State" (SMPP 3.4 §5.1.3), not the general ESME_RINVBNDSTS.
 - a response is never answered, in whatever state: an error for an answer could start an exchange without end. It is
   matched by its sequence number, or counted.
@@ -147,7 +148,7 @@ _EITHER: dict[type[PDU], _Row] = {
 }
 RECEIVED_BY_SMSC: dict[type[PDU], _Row] = _EITHER | {
     #                     OPEN OUTB B_TX B_RX BTRX UNBD CLSD
-    BindTransmitter:     (BIN, REF, ALY, ALY, ALY, REF, ___),
+    BindTransmitter:     (BIN, BIN, ALY, ALY, ALY, REF, ___),
     BindReceiver:        (BIN, BIN, ALY, ALY, ALY, REF, ___),
     BindTransceiver:     (BIN, BIN, ALY, ALY, ALY, REF, ___),
     BindTransmitterResp: (___, ___, ___, ___, ___, ___, ___),
@@ -179,7 +180,7 @@ RECEIVED_BY_ESME: dict[type[PDU], _Row] = _EITHER | {
     BindTransmitter:     (REF, REF, REF, REF, REF, REF, ___),
     BindReceiver:        (REF, REF, REF, REF, REF, REF, ___),
     BindTransceiver:     (REF, REF, REF, REF, REF, REF, ___),
-    BindTransmitterResp: (BND, ___, ___, ___, ___, ___, ___),
+    BindTransmitterResp: (BND, BND, ___, ___, ___, ___, ___),
     BindReceiverResp:    (BND, BND, ___, ___, ___, ___, ___),
     BindTransceiverResp: (BND, BND, ___, ___, ___, ___, ___),
     Outbind:             (OUT, ___, ___, ___, ___, ___, ___),

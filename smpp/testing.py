@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from smpp.codec import decode, encode, split_frames
-from smpp.connection import TAG_SC_INTERFACE_VERSION, Connection
+from smpp.connection import Connection
 from smpp.constants import VERSION_3_4
 from smpp.events import DEFAULT_SETTINGS, Bind, Settings
 from smpp.pdu import (
@@ -30,6 +30,7 @@ from smpp.pdu import (
 )
 from smpp.session import DEFAULT_OPTIONS, Options, Session
 from smpp.states import Role, State
+from smpp.versions import TAG_SC_INTERFACE_VERSION
 
 _BINDS: dict[State, type[Bind]] = {
     State.BOUND_TX: BindTransmitter,

@@ -25,9 +25,9 @@ class Recorder:
         self.labels.append((event, labels))
         self._news.set()
 
-    async def wait(self, event: str, times: int = 1) -> None:
-        """Until it has happened that often; five seconds at most."""
-        with trio.fail_after(5):
+    async def wait(self, event: str, times: int = 1, within_s: float = 5) -> None:
+        """Until it has happened that often."""
+        with trio.fail_after(within_s):
             while self.events[event] < times:
                 self._news = trio.Event()
                 await self._news.wait()

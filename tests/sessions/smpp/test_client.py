@@ -16,7 +16,7 @@ from smpp.backoff import Backoff, Ceiling, Trouble
 from smpp.client import BindType, Credentials, Target, connect, connect_and_bind, keep_bound
 from smpp.constants import CommandStatus
 from smpp.errors import EncodeError
-from smpp.events import Ending, Settings
+from smpp.events import Ending, Lost, Settings
 from smpp.pdu import BindReceiver, BindTransceiver, BindTransmitter, SubmitSm, Unbind
 from smpp.session import BindRefused, Session, SessionEnded
 from smpp.testing import ScriptedSMSC
@@ -331,3 +331,73 @@ async def test_told_to_stop_while_it_waits_it_returns_at_once(autojump_clock, ne
             nursery.start_soon(stop)
             await keep_bound(target(), idle, new_backoff=backoff, shutdown=shutdown)
     assert trio.current_time() == 1.5
+
+
+# --- A bind that the SMSC forgets -----------------------------------------------------------------------------------
+
+
+async def forget(smsc: ScriptedSMSC) -> None:
+    """Accept the bind, and know nothing of it afterwards."""
+    await smsc.accept_bind()
+    while (pdu := await smsc.receive()) is not None:
+        await smsc.answer(pdu, 0 if isinstance(pdu, Unbind) else CommandStatus.ESME_RINVBNDSTS)
+        if isinstance(pdu, Unbind):
+            break
+    await smsc.close()
+
+
+async def test_a_bind_that_the_smsc_has_forgotten_is_made_anew_and_not_in_a_storm(autojump_clock, network, recorder):
+    network.scripts = [forget] * 6 + [accept]
+    lost = []
+
+    async def submit_one(session: Session) -> None:
+        session.submit([(SubmitSm(), "key")])
+        try:
+            while True:
+                lost.extend(answer.lost for answer in await session.receive_answers())
+        finally:
+            lost.append(session.ended.ending if session.ended else None)
+
+    ceilings = {trouble: Ceiling(1, 1) for trouble in Trouble} | {Trouble.FORGOTTEN: Ceiling(2, 16)}
+    async with trio.open_nursery() as nursery:
+
+        async def keep() -> None:
+            make = lambda: Backoff(Highest(), ceilings)  # noqa: E731
+            await keep_bound(target(), submit_one, name="acme", new_backoff=make, observer=recorder)
+
+        nursery.start_soon(keep)
+        await recorder.wait("bound", 7, within_s=100)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert lost[:12] == [Lost.NOT_BOUND, Ending.FORGOTTEN] * 6
+    waits = [round(after - before) for before, after in pairwise(network.opened)]
+    assert waits == [2, 4, 8, 16, 16, 16]
+    assert {labels["ending"] for event, labels in recorder.labels if event == "closed"} >= {"bind forgotten"}
+
+
+# --- Several binds of a kind ----------------------------------------------------------------------------------------
+
+
+async def test_one_ghost_bind_does_not_stop_the_others(autojump_clock, network, recorder):
+    """Three of a kind: the SMSC holds the last session of one, and lets the others in."""
+    ghost = refuse(CommandStatus.ESME_RALYBND)
+    network.scripts = [accept, ghost, accept, ghost, ghost, accept]
+    async with link(idle, recorder, bind_types=[BindType.TRX] * 3):
+        await recorder.wait("bound", 2)
+        await recorder.wait("bind_refused")
+        assert (recorder["bind_refused"], recorder["closed"]) == (1, 0)
+        start = trio.current_time()
+        await recorder.wait("bound", 3, within_s=100)
+        assert trio.current_time() - start == pytest.approx(10 + 20 + 20)  # its own waits, nobody else's
+        assert (recorder["bind_refused"], recorder["closed"]) == (3, 0)
+
+
+async def test_each_of_several_binds_has_waits_of_its_own(autojump_clock, network, recorder):
+    """One that is dropped again and again waits longer and longer; the other is back as if nothing had been."""
+    wrong = refuse(CommandStatus.ESME_RINVPASWD)
+    network.scripts = [wrong, accept]
+    async with link(idle, recorder, bind_types=[BindType.TX, BindType.TX]):
+        await recorder.wait("bound", 1)
+        assert trio.current_time() < 1
+        await recorder.wait("bound", 2, within_s=200)
+        assert trio.current_time() == pytest.approx(100, abs=1)

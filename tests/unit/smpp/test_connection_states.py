@@ -11,9 +11,9 @@ from smpp.states import ACTIONS, Action, Role, State, may_send
 TX, RX, TRX = State.BOUND_TX, State.BOUND_RX, State.BOUND_TRX
 
 # PDU: the states in which an ESME, and an SMSC, may issue it. SMPP 3.4 table 2-1; replace_sm also in BOUND_TRX, outbind
-# and a bind in OUTBOUND as in SMPP 5.0 §2.3.
+# and any bind in OUTBOUND as in SMPP 5.0 table 2-1.
 TABLE_2_1: dict[type[PDU], tuple[set[State], set[State]]] = {
-    pdu.BindTransmitter: ({State.OPEN}, set()),
+    pdu.BindTransmitter: ({State.OPEN, State.OUTBOUND}, set()),
     pdu.BindReceiver: ({State.OPEN, State.OUTBOUND}, set()),
     pdu.BindTransceiver: ({State.OPEN, State.OUTBOUND}, set()),
     pdu.Outbind: (set(), {State.OPEN}),
