@@ -21,7 +21,9 @@ from hub.errors import UnknownEndpoint
 from hub.filtering import Filtering
 from hub.filters import FilterSettings
 from hub.intake import PART_WAIT_US, Intake
-from hub.model import Arrival, Effect, Fate, Message, Name, Outcome, State, Verdict
+from hub.model import Arrival, Effect, Fate, Kind, Message, Name, Outcome, State, Verdict
+from hub.opt_out_follower import REASON, OptOutFollower
+from hub.opt_out_guard import OptOuts
 from hub.outcomes import Outcomes
 from hub.requests import Requests
 from hub.retry import DEFAULT_WAITS, RetryWaits
@@ -116,7 +118,11 @@ class Hub:
         self.counters = Counters()
         self._heads = heads
         self._dispatchers: dict[str, Dispatcher] = {}
-        self._intake = Intake(store, clock, self._dispatchers, lambda: self.directory, self.counters, part_wait_us)
+        self._opt_outs = OptOuts(lambda: self.directory)
+        self._opt_out_follower = OptOutFollower(store, self._opt_outs, clock, self._end_waiting)
+        self._intake = Intake(
+            store, clock, self._dispatchers, lambda: self.directory, self.counters, self._opt_outs, part_wait_us
+        )
         self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
         self._requests = Requests(store, clock, self._dispatchers, self._outcomes)
         self._alerts = Alerts()
@@ -196,8 +202,10 @@ class Hub:
         self.store.advance_ids_past(await self.store.read(operations.newest_id))
         if self._filtering is not None:
             await self._filtering.load()
+        await self._opt_out_follower.load()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._opt_out_follower.run)
             if self._filtering is not None:
                 nursery.start_soon(self._every, FILTERS_S, self._filtering.do_chores)
             for dispatcher in self._dispatchers.values():
@@ -350,6 +358,11 @@ class Hub:
 
     async def _replay(self, dispatcher: Dispatcher, standing: journal.Standing) -> None:
         message_id = standing.message.id
+        if standing.message.kind is Kind.TEXT and await self.store.read(
+            lambda tx: self._opt_out_follower.spares(tx, standing.message)
+        ):
+            log.info("its recipient is out: it stays a dead letter", message_id=message_id, reason=REASON)
+            return
         now_us = self.clock()
         dispatcher.begin_replay(message_id)
         revived: journal.Standing | None = None

@@ -28,7 +28,8 @@ import structlog
 import trio
 
 from hub import feed, journal, receipts, routing
-from hub.dispatch import Dispatcher, Queued
+from hub.dispatch import Dispatcher
+from hub.drafts import Draft, Settlement
 from hub.enum_answers import EnumAnswers
 from hub.filtering import Filtering
 from hub.model import (
@@ -43,6 +44,8 @@ from hub.model import (
     TryLater,
     Verdict,
 )
+from hub.opt_out import ATTRIBUTE
+from hub.opt_out_guard import OptOuts
 from hub.parts import Group, Key, Whole, digest, ids_of, key_of, storable, whole_of
 from hub.statistics import Counters
 from provisioning import Directory
@@ -67,64 +70,6 @@ MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 log = structlog.get_logger("hub.intake")
 
 
-class Draft:
-    """A text on its way through intake.
-
-    Attributes:
-        index: its place in the batch, -1 when it comes from a sweep.
-        part: as it came.
-        arrival: what goes on: as it came, or the whole text once the last of its parts came.
-        route: where it goes.
-        source: the address it comes from, as its recipient shall see it.
-        message_id: the id it will have.
-        part_id: the id of the part it came as, 0 when it came whole.
-        entry: its reserved place, or None when it is left to the store.
-        message: the message, once it is known.
-        complete: False for a part whose text is incomplete.
-        token: of its thread, for the answer.
-        whole: set when it completed a text.
-    """
-
-    __slots__ = (
-        "arrival",
-        "complete",
-        "entry",
-        "index",
-        "message",
-        "message_id",
-        "part",
-        "part_id",
-        "route",
-        "source",
-        "token",
-        "whole",
-    )
-
-    def __init__(self, index: int, arrival: Arrival, route: routing.Route, source: str) -> None:
-        self.index = index
-        self.part = arrival
-        self.arrival = arrival
-        self.route = route
-        self.source = source
-        self.message_id = 0
-        self.part_id = 0
-        self.entry: Queued | None = None
-        self.message: Message | None = None
-        self.complete = True
-        self.token = ""
-        self.whole: Whole | None = None
-
-
-class Settlement:
-    """What a write did for one endpoint: entries in memory, and ids left to the store."""
-
-    __slots__ = ("entries", "left")
-
-    def __init__(self) -> None:
-        self.entries: list[Queued] = []
-        self.left: list[int] = []
-
-
 class Intake:
     """See the module's head.
 
@@ -134,6 +79,7 @@ class Intake:
         dispatchers: by endpoint name; the hub's, live.
         directory: answers the snapshot in force.
         counters: the hub's.
+        opt_outs: who wants no texts.
         part_wait_us: how long the parts of one text are waited for.
 
     Attributes:
@@ -148,6 +94,7 @@ class Intake:
         dispatchers: Mapping[str, Dispatcher],
         directory: Callable[[], Directory],
         counters: Counters,
+        opt_outs: OptOuts,
         part_wait_us: int = PART_WAIT_US,
     ) -> None:
         self._store = store
@@ -155,6 +102,7 @@ class Intake:
         self._dispatchers = dispatchers
         self._directory = directory
         self._counters = counters
+        self._opt_outs = opt_outs
         self._part_wait_us = part_wait_us
         self._wholes: OrderedDict[Key, Whole] = OrderedDict()
         self.filtering: Filtering | None = None
@@ -197,21 +145,30 @@ class Intake:
         if self.filtering is not None and drafts:
             drafts = self.filtering.sift(endpoint, drafts, verdicts)
         if drafts or news:
-            for name in {draft.route.endpoint for draft in drafts}:
+            replies = self._look_at(endpoint, drafts, from_desk=threads is not None)
+            for name in {draft.route.endpoint for draft in (*drafts, *replies)}:
                 if self._dispatchers[name].is_catching_up:
                     await self._dispatchers[name].admission()
             try:
-                await self._write(endpoint, drafts, [arrivals[i] for i in news], self._clock(), as_one=as_one)
+                await self._write(endpoint, drafts, replies, [arrivals[i] for i in news], as_one=as_one)
             except (StoreError, Contention) as error:
                 if self.filtering is not None:
                     self.filtering.take_back(endpoint, drafts)
                 return self._refused(endpoint, verdicts, error)
+        out = 0
         for draft in drafts:
+            if draft.refused is not None:
+                verdicts[draft.index] = Rejected(draft.refused, draft.refused_since_us)
+                out += 1
+                continue
             own_id = int(draft.part.upstream_id) if as_one else draft.part_id or draft.message_id
             verdicts[draft.index] = Accepted(own_id, draft.token)
         for index in news:
             verdicts[index] = Accepted(0)
-        self._counters.count("accepted", endpoint, len(drafts))
+        if out:
+            self._counters.refuse(endpoint, Reason.OPTED_OUT.value, out)
+            log.info("arrivals refused", endpoint=endpoint, reasons={Reason.OPTED_OUT.value: out})
+        self._counters.count("accepted", endpoint, len(drafts) - out)
         return verdicts  # type: ignore[return-value]  # every index was filled
 
     def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception) -> list[Verdict]:
@@ -272,6 +229,21 @@ class Intake:
                 return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
         return route
 
+    def _look_at(self, endpoint: str, drafts: Sequence[Draft], *, from_desk: bool) -> list[Draft]:
+        """See which texts are words, or go to customers who may be out. Returns: the answers to words."""
+        opt_outs, replies = self._opt_outs, []
+        is_quiet = opt_outs.senders is not None and not opt_outs.senders  # nobody is out of anything
+        for draft in drafts:
+            if from_desk or not draft.route.call_centre:
+                if is_quiet and not from_desk:
+                    continue
+                draft.watched = opt_outs.watches(draft.source, draft.route) or ATTRIBUTE in draft.part.attributes
+            else:
+                reply = opt_outs.expect(endpoint, draft)
+                if reply is not None:
+                    replies.append(reply)
+        return replies
+
     def _reserve(self, endpoint: str, drafts: Sequence[Draft], now_us: int, *, as_one: bool = False) -> bool:
         """Give out ids and places. Nothing may run between this and the submission of the write.
 
@@ -289,7 +261,7 @@ class Intake:
                 draft.complete = False
             draft.message_id = next(ids)
             dispatcher = self._dispatchers[route.endpoint]
-            if route.call_centre:
+            if route.call_centre or draft.watched:
                 plain = False
             elif draft.complete:
                 draft.message = self._message(endpoint, draft, now_us, None)
@@ -328,9 +300,13 @@ class Intake:
     # --- the write ---------------------------------------------------------------------------------------------------
 
     async def _write(
-        self, endpoint: str, drafts: list[Draft], news: list[Arrival], now_us: int, *, as_one: bool
+        self, endpoint: str, drafts: list[Draft], replies: list[Draft], news: list[Arrival], *, as_one: bool
     ) -> None:
+        now_us = self._clock()
         plain = self._reserve(endpoint, drafts, now_us, as_one=as_one)
+        if replies:
+            self._reserve(endpoint, replies, now_us)
+        reserved = [*drafts, *replies] if replies else drafts
         found = receipts.News({}, [])
         try:
             if plain and not news:
@@ -342,9 +318,11 @@ class Intake:
                 with trio.CancelScope(shield=True):
                     found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
         except BaseException as error:
-            self._settle(drafts, None if _is_doubtful(error) else False)
+            self._settle(reserved, None if _is_doubtful(error) else False)
             raise
-        self._settle(drafts, True)
+        self._settle(reserved, True)
+        if replies:
+            self._opt_outs.heeded(endpoint, drafts, self._counters)
         for name, last_id in found.made.items():
             if name in self._dispatchers:
                 self._dispatchers[name].receipts_made(last_id)
@@ -363,12 +341,23 @@ class Intake:
         found = receipts.News({}, [])
         if news:
             self._take_receipts(tx, endpoint, news, now_us, found)
-        self._assemble(tx, endpoint, [d for d in drafts if d.part_id], now_us)
+        watched = [draft for draft in drafts if draft.watched]
+        if watched:
+            self._opt_outs.check(tx, watched, now_us)
+        self._assemble(tx, endpoint, [d for d in drafts if d.part_id and d.refused is None], now_us)
         complete = [draft for draft in drafts if draft.complete]
+        words = [draft for draft in drafts if draft.reply is not None]
+        if words:
+            self._opt_outs.heed(tx, endpoint, words, now_us, found.events)
         self._thread(tx, endpoint, [d for d in complete if d.route.call_centre], now_us, found)
         for draft in complete:
             if not draft.route.call_centre:
                 draft.message = self._message(endpoint, draft, now_us, None)
+        for draft in words:
+            reply = draft.reply
+            if reply is not None and reply.complete:  # as if the desk had said it, in the thread of the word
+                reply.message = self._message(draft.route.endpoint, reply, now_us, draft.thread)
+                complete.append(reply)
         rows = [(draft.message, self._state(draft)) for draft in complete if draft.message is not None]
         if rows:
             tx.write(journal.insert_messages(rows))
@@ -477,7 +466,7 @@ class Intake:
         resolutions = registry.resolve(tx, wanted, rules, now_us, self._store.new_id)
         for draft, resolution in zip(drafts, resolutions, strict=True):
             thread = resolution.thread
-            draft.token = thread.token
+            draft.token, draft.thread = thread.token, thread
             draft.message = self._message(endpoint, draft, now_us, thread, resolution.news)
             if resolution.news:
                 found.events.append(("thread", thread.id, resolution.news))
@@ -519,11 +508,20 @@ class Intake:
         groups = {(row[1], row[2], row[3], row[4], row[5]): journal.arrival_of(row[6]) for row in overdue}
         for key, arrival in groups.items():
             decided = self._decide(key[0], arrival, None, now_us)
+            if isinstance(decided, routing.Route) and await self._is_out(arrival, decided):
+                decided = Reason.OPTED_OUT
             if isinstance(decided, Reason):
                 await self._bury_waiting(key, decided, now_us)
             else:
                 await self._give_up_waiting(key, arrival, decided, now_us)
         return len(groups)
+
+    async def _is_out(self, arrival: Arrival, route: routing.Route) -> bool:
+        """Whether a text in parts is to a customer who went out since its first part came."""
+        if route.call_centre or not self._opt_outs.watches(arrival.source, route):
+            return False
+        text = (arrival.source, "", "", arrival.destination)
+        return (await self._store.read(lambda tx: self._opt_outs.are_out(tx, [text])))[0]
 
     async def _give_up_waiting(self, key: Key, arrival: Arrival, route: routing.Route, now_us: int) -> None:
         """Let a text go on without the parts that did not come."""

@@ -1,0 +1,155 @@
+"""Behind the ledger: what waits for a customer who went out is ended, and what the command line did takes effect.
+
+It follows the audit, whose numbers rise with every change, whoever made it:
+
+1. Numbers that somebody went out of are watched from then on.
+2. Texts that wait for that customer are ended with the reason ``opted-out``. One that is just being given to its
+   endpoint cannot be called back; should it come back (refused for now, or the next of its parts is due), it is ended
+   then. How far this has come is in the store: after a crash it goes on.
+3. Changes that were made beside the daemon are told to the feed. (Those that came with a text were told with it.)
+
+The daemon's own changes wake it at once, those of others are found within ``LOOK_S``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import trio
+
+from hub import feed, journal, operations, opt_out_ledger
+from hub.model import Message
+from hub.opt_out import ATTRIBUTE
+from hub.opt_out_guard import OptOuts
+from hub.opt_out_ledger import Noted, Waiting
+from store import Store, StoreError, Transaction
+
+LOOK_S = 1.0
+NEXT_PAGE_S = 0.05
+PAGE = 200  # changes looked at together
+WAITING_PAGE = 1_000  # texts looked at together
+SEEN, ENDED = "opt-out-seen", "opt-out-ended"  # names of its positions
+REASON = "opted-out"
+
+log = structlog.get_logger("hub.opt_out")
+
+EndWaiting = Callable[[Sequence[journal.Standing], str], Awaitable[None]]
+
+
+class OptOutFollower:
+    """See the module's head.
+
+    Args:
+        store: the journal's store.
+        opt_outs: what is known in memory; it is told of changes.
+        clock: now in microseconds.
+        end_waiting: ends texts that wait for a reason, but for those that are just being given.
+    """
+
+    def __init__(self, store: Store, opt_outs: OptOuts, clock: Callable[[], int], end_waiting: EndWaiting) -> None:
+        self._store = store
+        self._opt_outs = opt_outs
+        self._clock = clock
+        self._end_waiting = end_waiting
+        self._read = 0  # changes up to here were read
+        self._ended = 0  # and up to here, nothing waits any more
+        self._open: dict[int, str] = {}  # changes after which something may still wait: the audit's number → customer
+        self._changed = trio.Event()
+        opt_outs.changed = self._wake
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    async def load(self) -> None:
+        """Read what the ledger says at the start. Until then every text to a customer is looked up."""
+
+        def work(tx: Transaction) -> tuple[set[str], int]:
+            return opt_out_ledger.senders(tx), opt_out_ledger.position(tx, ENDED)
+
+        senders, self._ended = await self._store.read(work)
+        self._read = self._ended
+        self._opt_outs.load(senders)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                busy = await self.step()
+            except StoreError as error:
+                log.warning("the store refused, opt-outs are followed again", error=type(error).__name__)
+                busy = False
+            if not busy:
+                with trio.move_on_after(LOOK_S):
+                    await self._changed.wait()
+            self._changed = trio.Event()
+
+    def spares(self, tx: Transaction, message: Message) -> bool:
+        """Whether a dead letter may not be sent again: who it is to is out."""
+        if ATTRIBUTE in message.attributes:
+            return False
+        number = opt_out_ledger.number_of_thread(tx, message.thread_id) if message.thread_id else ""
+        return self._opt_outs.are_out(tx, [(message.source, number, message.call_centre, message.destination)])[0]
+
+    async def step(self) -> bool:
+        """Look once. Returns: whether another look may find more at once."""
+        fresh: list[Noted] = []
+        if len(self._open) < PAGE:
+            fresh = await self._store.read(lambda tx: opt_out_ledger.changes_after(tx, self._read, PAGE))
+        if fresh:
+            gone_out = [change for change in fresh if change.action == "out"]
+            self._opt_outs.learn(change.number for change in gone_out)
+            self._open.update((change.id, change.customer) for change in gone_out)
+            self._read = fresh[-1].id
+        before = len(self._open)
+        is_full = await self._end_what_waits() if self._open else False
+        ended_up_to = min(self._open, default=self._read + 1) - 1
+        if fresh or ended_up_to != self._ended:
+            await self._store.transact(lambda tx: self._advance(tx, fresh, ended_up_to))
+            self._ended = ended_up_to
+        if is_full:
+            await trio.sleep(NEXT_PAGE_S)  # what is being given stays where it is, however often it is looked at
+        return is_full or len(fresh) == PAGE or (bool(self._open) and len(self._open) < before)
+
+    def _advance(self, tx: Transaction, fresh: Sequence[Noted], ended_up_to: int) -> None:
+        """Write down how far it has come, and tell the feed of what nobody has told yet. May run more than once."""
+        seen = opt_out_ledger.position(tx, SEEN)
+        unseen = [change for change in fresh if change.id > seen]
+        if unseen:
+            events = [
+                (f"opted-{change.action}", change.id)
+                for change in unseen
+                if change.how != "keyword" and change.action != "override"
+            ]
+            if events:
+                tx.write(feed.outbox(self._clock(), events))
+            feed.advance(tx, SEEN, unseen[-1].id)
+        feed.advance(tx, ENDED, ended_up_to)
+
+    async def _end_what_waits(self) -> bool:
+        """End texts to customers who went out; ``_open`` keeps those who have to be looked at again.
+
+        Returns: whether there were more texts than a page holds.
+        """
+        looked_at = sorted(self._open)[:PAGE]
+        customers = sorted({self._open[number] for number in looked_at})
+
+        def work(tx: Transaction) -> tuple[list[Waiting], list[journal.Standing]]:
+            waiting = opt_out_ledger.waiting_for(tx, customers, WAITING_PAGE)
+            out = self._opt_outs.are_out(tx, [(w.source, w.number, w.call_centre, w.customer) for w in waiting])
+            ids = [text.message_id for text, is_out in zip(waiting, out, strict=True) if is_out]
+            return waiting, operations.standings(tx, ids) if ids else []
+
+        waiting, standings = await self._store.read(work)
+        # The hub's own answers, and the desk's one request, go to who is out.
+        standings = [standing for standing in standings if ATTRIBUTE not in standing.message.attributes]
+        if standings:
+            await self._end_waiting(standings, REASON)
+        still = {standing.message.destination for standing in standings}
+        is_full = len(waiting) == WAITING_PAGE
+        if is_full:  # of the last customer on it, and of those who are not, nothing is known
+            still.update(set(customers) - {text.customer for text in waiting} | {waiting[-1].customer})
+        for number in looked_at:
+            if self._open[number] not in still:
+                del self._open[number]
+        return is_full

@@ -1,0 +1,241 @@
+"""The opt-out ledger: who is out, since when, how, and who changed it. Functions over a store transaction.
+
+1. An entry says how it stands, the audit what happened: one row for each change, and one for each text that the desk
+   sent although the customer is out. The audit's numbers are also how a daemon learns what the command line did.
+2. Whoever changes the ledger calls ``lock`` before reading what it decides by. Two processes may do so at a time: the
+   audit's numbers must become visible in their order, or the daemon would pass one by.
+3. A change is newer than what it beats (``opt_out.since_after``): entries can be told by their times alone, also after
+   an export and an import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import and_, insert, or_, select, text
+
+from hub.model import Kind
+from hub.opt_out import Entry
+from hub.tables import feed_follower, message, opt_out, opt_out_audit
+from store import Op, SelectByKeys, Transaction, Upsert
+from threading_tokens.tables import thread_table
+
+Key = tuple[str, str]
+"""Number (or ``opt_out.scope_of`` a call centre) and customer."""
+Action = Literal["out", "in", "override"]
+
+MAX_REASON_CHARACTERS: Final = 200
+_COLUMNS = ("number", "customer", "is_out", "since_us", "how", "who", "word")
+
+_put_entry = Upsert(opt_out, _COLUMNS, conflict=("number", "customer"), update=_COLUMNS[2:])
+_select_entries = SelectByKeys(opt_out, _COLUMNS, key=("number", "customer"))
+_select_threads = SelectByKeys(thread_table, ("id", "number"), key="id")
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened to a number and a customer.
+
+    Attributes:
+        action: ``out``, ``in``; or ``override``: a text was sent although they are out, and nothing changed.
+        entry: how it stands from now on; with ``override``, who sent it and how.
+        reason: what an operator wrote, at most 200 characters.
+        message_id: the text that did it, 0 when none did.
+    """
+
+    action: Action
+    entry: Entry
+    reason: str = ""
+    message_id: int = 0
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """A line of the audit.
+
+    Attributes:
+        id: rising in the order of the changes.
+        at_us: when it was written.
+        number, customer, action, how, who, word, reason, message_id: as in ``Change`` and its entry.
+    """
+
+    id: int
+    at_us: int
+    number: str
+    customer: str
+    action: str
+    how: str
+    who: str
+    word: str
+    reason: str
+    message_id: int
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A text that is on its way to a customer.
+
+    Attributes:
+        message_id, source, customer, call_centre: the message's.
+        number: its thread's number, empty when it has no thread.
+    """
+
+    message_id: int
+    source: str
+    customer: str
+    call_centre: str
+    number: str
+
+
+def lock(tx: Transaction) -> None:
+    """Let no other process change the ledger until this transaction ends. SQLite has one writer anyway."""
+    if tx.sql.dialect.name == "postgresql":
+        tx.sql.execute(text("LOCK TABLE opt_out_audit IN SHARE ROW EXCLUSIVE MODE"))  # readers go on
+
+
+def entries(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Entry]:
+    """The entries that there are of some numbers and customers, in one query."""
+    rows = tx.select(_select_entries, list(dict.fromkeys(keys)))
+    return {(row[0], row[1]): _entry(row) for row in rows}
+
+
+def record(tx: Transaction, changes: Sequence[Change], now_us: int) -> list[int]:
+    """Write changes and their audit.
+
+    Args:
+        tx: a transaction that holds the ``lock``.
+        changes: in the order in which they happened; the last of a key is how it stands.
+        now_us: now.
+
+    Returns: the audit's number of each.
+    """
+    if not changes:
+        return []
+    last = {(c.entry.number, c.entry.customer): c.entry for c in changes if c.action != "override"}
+    if last:
+        tx.write(Op(_put_entry, [_row(entry) for entry in last.values()]))
+    audit = [
+        {
+            "at_us": now_us,
+            "number": change.entry.number,
+            "customer": change.entry.customer,
+            "action": change.action,
+            "how": change.entry.how,
+            "who": change.entry.who[:80],
+            "word": change.entry.word[:32],
+            "reason": change.reason[:MAX_REASON_CHARACTERS],
+            "message_id": change.message_id,
+        }
+        for change in changes
+    ]
+    statement = insert(opt_out_audit).returning(opt_out_audit.c.id, sort_by_parameter_order=True)
+    return [int(number) for number in tx.sql.execute(statement, audit).scalars().all()]
+
+
+def was_overridden(tx: Transaction, number: str, customer: str, since_us: int) -> bool:
+    """Whether the desk has sent its one text since the customer went out."""
+    c = opt_out_audit.c
+    found = select(c.id).where(
+        c.customer == customer, c.number == number, c.action == "override", c.at_us >= since_us
+    )  # by ix_opt_out_audit_customer
+    return tx.sql.execute(found.limit(1)).first() is not None
+
+
+def senders(tx: Transaction) -> set[str]:
+    """All numbers, and scopes of call centres, that somebody is out of."""
+    query = select(opt_out.c.number).where(text("is_out = 1")).distinct()
+    return set(tx.sql.execute(query).scalars().all())
+
+
+def count(tx: Transaction) -> int:
+    """How many entries say that somebody is out."""
+    query = select(sqlalchemy.func.count()).select_from(opt_out).where(text("is_out = 1"))
+    return int(tx.sql.execute(query).scalar_one())
+
+
+def changes_after(tx: Transaction, after_id: int, limit: int) -> list[Noted]:
+    """The audit's lines after a number, in order."""
+    c = opt_out_audit.c
+    query = select(*(c[name] for name in Noted.__struct_fields__)).where(c.id > after_id).order_by(c.id).limit(limit)
+    return [Noted(*row) for row in tx.sql.execute(query).all()]
+
+
+def audit_of(tx: Transaction, keys: Sequence[Key], limit: int = 1000) -> list[Noted]:
+    """The audit's lines of some numbers and one or more customers, the oldest first."""
+    c = opt_out_audit.c
+    which = or_(*(and_(c.customer == customer, c.number == number) for number, customer in keys))
+    query = select(*(c[name] for name in Noted.__struct_fields__)).where(which).order_by(c.id).limit(limit)
+    return [Noted(*row) for row in tx.sql.execute(query).all()]
+
+
+def listing(
+    tx: Transaction,
+    *,
+    number: str = "",
+    customer: str = "",
+    everybody: bool = False,
+    after: Key = ("", ""),
+    limit: int = 100,
+) -> list[Entry]:
+    """Entries in the order of number and customer.
+
+    Args:
+        tx: a transaction.
+        number, customer: only of these, when given.
+        everybody: those who are in again, too.
+        after: the page after this key.
+        limit: at most so many.
+    """
+    c = opt_out.c
+    # Written out, for SQLite to go on by the primary key.
+    query = select(*(c[name] for name in _COLUMNS)).where(
+        c.number >= after[0], or_(c.number > after[0], c.customer > after[1])
+    )
+    if not everybody:
+        query = query.where(text("is_out = 1"))
+    if number:
+        query = query.where(c.number == number)
+    if customer:
+        query = query.where(c.customer == customer)
+    rows = tx.sql.execute(query.order_by(c.number, c.customer).limit(limit)).all()
+    return [_entry(row) for row in rows]
+
+
+def waiting_for(tx: Transaction, customers: Sequence[str], limit: int) -> list[Waiting]:
+    """Texts that are on their way to some customers, at most ``limit``."""
+    c = message.c
+    rows = tx.sql.execute(
+        select(c.id, c.source, c.destination, c.call_centre, c.thread_id)
+        .where(c.destination.in_(customers), text("message.state < 2"), c.kind == Kind.TEXT.value)
+        .order_by(c.destination, c.id)
+        .limit(limit)
+    ).all()
+    numbers = {row[0]: row[1] for row in tx.select(_select_threads, list({row[4] for row in rows if row[4]}))}
+    return [Waiting(row[0], row[1], row[2], row[3], numbers.get(row[4], "")) for row in rows]
+
+
+def number_of_thread(tx: Transaction, thread_id: int) -> str:
+    """The number of a thread, empty when there is none such."""
+    return next((row[1] for row in tx.select(_select_threads, [thread_id])), "")
+
+
+def position(tx: Transaction, name: str) -> int:
+    """How far a follower of the audit is. It moves by ``hub.feed.advance``, whose table it shares."""
+    query = select(feed_follower.c.position).where(feed_follower.c.name == name)
+    return int(tx.sql.execute(query).scalar() or 0)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    return Entry(row[0], row[1], bool(row[2]), row[3], row[4], row[5], row[6])
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.number,
+        entry.customer,
+        int(entry.is_out),
+        entry.since_us,
+        entry.how,
+        entry.who[:80],
+        entry.word[:32],
+    )
