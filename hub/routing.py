@@ -99,7 +99,12 @@ def decide_from_network(
         return Reason.NO_ROUTE
     if not is_e164(destination) and not (destination.isdecimal() and destination.isascii()):
         return Reason.BAD_DESTINATION
-    endpoint = way_of(destination, directory, now_us, answers)
+    # The first is what the second comes to where there are no answers, without a call more for each text in transit.
+    endpoint = (
+        directory.routes.choose(destination, now_us)
+        if answers is None
+        else way_of(destination, directory, now_us, answers)
+    )
     return Reason.NO_ROUTE if endpoint is None else Route(endpoint)
 
 

@@ -27,16 +27,19 @@ import structlog
 import trio
 
 from hub import Hub
+from hub.endpoint import Endpoint
 from hub.retry import RetryWaits
 from hub.routing import rules_of
 from ops import http, metrics, schema, wiring
 from ops.cli_provision import apply_config
 from ops.config import Config
-from provisioning import Directory, load_directory, revision, verify_password
+from provisioning import Account, Directory, ProvisioningError, load_directory, revision, verify_password
 from smpp.server import Limits
 from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
 from translators.desk_threads import DeskThreads
+from translators.lock_out import LockOut
 from translators.smpp_accounts import SmppAccount, SmppAccounts
+from translators.smpp_groups import SmppGroup
 from translators.smpp_links import SmppLink
 from translators.xmpp import XmppDesk
 
@@ -58,7 +61,7 @@ class Daemon:
     Attributes:
         config: its configuration.
         store, hub: see their packages.
-        links, accounts, desks: its endpoints, by name, system_id, name.
+        links, groups, accounts, desks: its endpoints, by name (accounts: by system_id).
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"`` → port.
         draining: True once it was told to stop.
     """
@@ -69,6 +72,7 @@ class Daemon:
         self.hub = hub
         self.observer = metrics.SessionCounters()
         self.links: dict[str, SmppLink] = {}
+        self.groups: dict[str, SmppGroup] = {}
         self.accounts: dict[str, SmppAccount] = {}
         self.desks: dict[str, XmppDesk] = {}
         self.ports: dict[str, int] = {}
@@ -97,14 +101,18 @@ class Daemon:
         for link in directory.links.values():
             told = wiring.link_settings(link, environ, server_tls)
             self.links[link.name] = SmppLink(told, hub, hub.clock, self.observer)
+        for group in directory.groups.values():
+            self.groups[group.name] = SmppGroup(wiring.group_settings(group), self.links, hub, hub.clock)
         for account in directory.accounts.values():
-            self.accounts[account.system_id] = SmppAccount(wiring.account_settings(account), hub, hub.clock)
+            self.accounts[account.system_id] = SmppAccount(wiring.account_settings(account, environ), hub, hub.clock)
         for desk in directory.desks.values():
             settings = wiring.desk_settings(desk, environ)
             self.desks[desk.name] = XmppDesk(settings, hub, threads, clock_us=hub.clock)
-        held = {link.name for link in directory.links.values() if link.in_doubt == "hold"}
-        for name, endpoint in self.links.items():
-            hub.attach(endpoint, hold_in_doubt=name in held)
+        # A group's parts go by the group's policy, whichever of its links they were on.
+        for name, link_endpoint in self.links.items():
+            hub.attach(link_endpoint, hold_in_doubt=directory.links[name].in_doubt == "hold")
+        for name, group_endpoint in self.groups.items():
+            hub.attach(group_endpoint, hold_in_doubt=directory.groups[name].in_doubt == "hold")
         for account_endpoint in self.accounts.values():
             hub.attach(account_endpoint)
         for desk_endpoint in self.desks.values():
@@ -116,6 +124,8 @@ class Daemon:
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
             lasting.start_soon(self._follow_catalog)
+            for group in self.groups.values():
+                lasting.start_soon(group.do_chores)
             for account in self.accounts.values():
                 # Not among the sessions: it never ends, and stopping waits for those to end.
                 lasting.start_soon(account.do_chores)
@@ -163,15 +173,19 @@ class Daemon:
             max_password_octets=MAX_PASSWORD_OCTETS,
             grace_s=self.config.limits.drain_s,
         )
+        lock_out = LockOut()  # one for both: who was locked out of the one does not go to the other
         for name, port in (("smpp", smpp.port), ("smpps", smpp.tls_port)):
             if not port:
                 continue
             accounts = SmppAccounts(
                 self.accounts,
                 verify_password,
+                clock=self.hub.clock,
                 limits=limits,
                 ssl_context=self._server_context() if name == "smpps" else None,
                 observer=self.observer,
+                lock_out=lock_out,
+                waits=self.hub.has_waiting if not self.ports else None,  # who is called is called from one port
             )
             with _named(f"{name} {smpp.host}:{port}"):
                 listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
@@ -201,24 +215,34 @@ class Daemon:
         """Load a new snapshot when the catalog has changed.
 
         Numbers, blocks, call centres and routes take effect at once, and so does who may bind as an account that is
-        served; all else of links, accounts and desks when the daemon starts again, which the log says.
+        served; all else of links, groups, accounts and desks when the daemon starts again, which the log says. Until
+        then no route leads to what was added.
         """
+        served: tuple[Endpoint, ...] = (*self.links.values(), *self.groups.values(), *self.accounts.values())
+        serving = frozenset(endpoint.name for endpoint in served)
         while True:
             await trio.sleep(self.config.limits.reload_s)
             try:
                 now = await self.store.read(revision)
                 if now == self.hub.directory.revision:
                     continue
-                fresh = await self.store.read(load_directory)
+                fresh = await self.store.read(lambda tx: load_directory(tx, serving))
             except StoreError as error:
                 log.warning("the catalog could not be read", error=type(error).__name__)
                 continue
             stale = _changed_endpoints(self.hub.directory, fresh)
             self.hub.directory = fresh
             for system_id, endpoint in self.accounts.items():
-                account = fresh.accounts.get(system_id)
-                endpoint.readmit(wiring.account_settings(account) if account is not None else None)
+                _readmit(endpoint, fresh.accounts.get(system_id))
             log.info("catalog loaded", revision=fresh.revision, needs_restart=stale)
+
+
+def _readmit(endpoint: SmppAccount, account: Account | None) -> None:
+    """Measure an account's next binds by what is provisioned now; by what was, when that cannot be read."""
+    try:
+        endpoint.readmit(wiring.account_settings(account, os.environ) if account is not None else None)
+    except ProvisioningError as error:
+        log.warning("an account stays as it was", account=endpoint.name, error=str(error))
 
 
 @contextmanager
@@ -231,9 +255,9 @@ def _named(what: str) -> Iterator[None]:
 
 
 def _changed_endpoints(old: Directory, new: Directory) -> list[str]:
-    """Links, accounts and desks that differ between two snapshots."""
+    """Links, groups, accounts and desks that differ between two snapshots."""
     changed: list[str] = []
-    for kind in ("links", "accounts", "desks"):
+    for kind in ("links", "groups", "accounts", "desks"):
         before, after = getattr(old, kind), getattr(new, kind)
         changed += [f"{kind}: {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     return changed
@@ -265,6 +289,7 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
             heads=limits.heads_per_endpoint,
             part_wait_us=round(limits.reassembly_wait_s * 1e6),
             waits=RetryWaits(round(limits.retry_first_s * 1e6), round(limits.retry_longest_s * 1e6)),
+            filters=wiring.filter_settings(config.filters),
         )
         daemon = Daemon(config, store, hub)
         daemon.attach(directory)

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import phonenumbers
 
-from provisioning import Account, Desk, Link, Secret
+from hub.filters import FilterSettings
+from ops.settings import FiltersSettings
+from provisioning import Account, Desk, Group, Link, Secret
 from smpp.alphabet import BY_NAME
 from smpp.credentials import BindType
 from smpp.receipt import IdForm
@@ -16,6 +18,7 @@ from smpp.segmentation import Method
 from smpp.states import State
 from translators.smpp_accounts import AccountSettings
 from translators.smpp_addresses import read_ton_npi_rule
+from translators.smpp_groups import GroupSettings
 from translators.smpp_links import LinkSettings
 from translators.smpp_messages import Dialect
 from translators.xmpp import DeskSettings
@@ -75,8 +78,24 @@ def link_settings(link: Link, environ: Mapping[str, str], server_tls: ssl.SSLCon
     )
 
 
-def account_settings(account: Account) -> AccountSettings:
-    """An account's settings."""
+def group_settings(group: Group) -> GroupSettings:
+    """A group's settings."""
+    return GroupSettings(
+        name=group.name,
+        members=group.members,
+        standby=group.standby,
+        resend_refused=group.resend_refused,
+        gap_us=group.gap_ms * 1000,
+        validity_us=round(group.validity_s * _US),
+        max_attempts=group.max_attempts,
+    )
+
+
+def account_settings(account: Account, environ: Mapping[str, str]) -> AccountSettings:
+    """An account's settings. Its daily limit and what it repeats are the hub's, which has them from the directory.
+
+    Raises: UnreadableSecret.
+    """
     every = len(account.bind_modes) == len(_BIND_STATES)
     return AccountSettings(
         name=account.system_id,
@@ -90,6 +109,12 @@ def account_settings(account: Account) -> AccountSettings:
         inbox=account.inbox,
         in_per_s=account.throughput_per_s,
         sources=account.allowed_sources,
+        destinations=account.allowed_destinations,
+        lock_out_after=account.lock_out_after,
+        lock_out_s=account.lock_out_s,
+        outbind_host=account.outbind_host,
+        outbind_port=account.outbind_port,
+        outbind_password=_revealed(account.outbind_password, environ),
         receipts=account.receipts,
         gap_us=account.gap_ms * 1000,
         validity_us=round(account.validity_s * _US),
@@ -119,6 +144,13 @@ def desk_settings(desk: Desk, environ: Mapping[str, str]) -> DeskSettings:
         validity_us=round(desk.validity_s * _US),
         max_attempts=desk.max_attempts,
         tls=tls,
+    )
+
+
+def filter_settings(filters: FiltersSettings) -> FilterSettings:
+    """What the hub's filters hold all texts against."""
+    return FilterSettings(
+        url_list_file=filters.url_list_file, loop_texts=filters.loop_texts, loop_us=round(filters.loop_s * _US)
     )
 
 

@@ -67,14 +67,14 @@ class RouteTable:
         routes: all, as they were given.
     """
 
-    __slots__ = ("_by_element", "_lengths", "_provisioned", "_ways", "routes")
+    __slots__ = ("_by_element", "_lengths", "_otherwise", "_provisioned", "_ways", "routes")
 
     def __init__(self, routes: Iterable[Route], provisioned: Collection[str]) -> None:
         self.routes = tuple(routes)
         self._provisioned = provisioned
         usable = [route for route in self.routes if route.endpoint in provisioned]
         self._ways = _ways_of([route for route in usable if not route.element])
-        # The longest first; the prefix of everything, which has no length, last.
+        self._otherwise = self._ways.pop("", None)  # of the prefix of everything
         self._lengths = sorted({len(prefix) for prefix in self._ways}, reverse=True)
         self._by_element: dict[str, RouteTable] = {}
         for element in sorted({route.element for route in usable if route.element}):
@@ -105,7 +105,8 @@ class RouteTable:
             chosen = way.choose(destination, now_us)  # type: ignore[union-attr]
             if chosen is not None:
                 return chosen
-        return None
+        last = self._otherwise
+        return last if last is None or last.__class__ is str else last.choose(destination, now_us)  # type: ignore[union-attr]
 
     def explain(self, destination: str, now_us: int, element: str = "") -> tuple[Candidate, ...]:
         """Every route whose prefix fits, the best first, with what became of it; one of them is taken, or none.
