@@ -250,8 +250,12 @@ def _loop_key(source: str, destination: str, arrival: Arrival) -> int:
     computed once. Of a text in parts each part is counted alone: its parts may be alike.
     """
     c = arrival.concatenation
-    content = arrival.text if arrival.data is None else arrival.data
+    content: str | bytes | None = arrival.data
     number = c.number if c is not None else 0
+    if content is not None:
+        number = ~number  # octets and characters that are alike have one hash
+    else:
+        content = arrival.text
     pair = (source, destination) if source <= destination else (destination, source)
     return hash((pair, content, number))
 

@@ -97,6 +97,10 @@ class HubCollector:
         for (endpoint, reason), count in counters.refusals.items():
             refused.add_metric([endpoint, reason], count)
         yield refused
+        filtered = CounterMetricFamily("smshub_filtered", "Texts kept back by a filter.", labels=["endpoint", "filter"])
+        for (endpoint, which), count in counters.filtered.items():
+            filtered.add_metric([endpoint, which], count)
+        yield filtered
         yield self._faults()
         dead = CounterMetricFamily("smshub_dead_letters", "Messages given up.", labels=["endpoint", "reason"])
         for (endpoint, reason), count in counters.deaths.items():
