@@ -6,14 +6,19 @@ not be written and wakes the hub when a brake comes off.
 
 A session's inbox is bounded, and a batch is journalled before the next is taken: a peer that is faster than the journal
 fills its inbox and is throttled by the session.
+
+Requests are worked off in the order in which they came: a cancel_sm finds the text that was submitted just before it.
+What is asked of texts, and how it is answered, is in ``translators.smpp_requests``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 import trio
 
@@ -21,33 +26,31 @@ from hub.endpoint import Road
 from hub.model import (
     Accepted,
     Arrival,
+    Effect,
     Message,
     Outcome,
     Part,
-    Rejected,
     Result,
     Verdict,
 )
 from smpp import pdu as p
-from smpp.constants import CommandStatus, RegisteredDelivery, status_name
+from smpp.constants import VERSION_3_4, CommandStatus, EsmClass, RegisteredDelivery, status_name
 from smpp.errors import SmppError
 from smpp.events import Answer, Lost
 from smpp.session import Session, SessionEnded
-from translators import smpp_messages
+from smpp.states import State
+from store import StoreError
+from translators import smpp_messages, smpp_requests
 from translators.pace import Pace
+from translators.smpp_addresses import address_of
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
-
-FULL_AFTER_S = 5.0  # a wait this long means that the store is full, not that it is slow
 
 log = structlog.get_logger("translators.smpp")
 
 _FINAL = int(RegisteredDelivery.FINAL)
 
-_REFUSALS: dict[type[p.PDU], int] = {
-    p.QuerySm: CommandStatus.ESME_RQUERYFAIL,
-    p.CancelSm: CommandStatus.ESME_RCANCELFAIL,
-    p.ReplaceSm: CommandStatus.ESME_RREPLACEFAIL,
-}
+_UDHI = int(EsmClass.UDHI)
+_MESSAGES = frozenset((p.SubmitSm, p.DeliverSm, p.DataSm))
 
 
 class Group(Protocol):
@@ -98,6 +101,7 @@ class SmppEndpoint:
         self._road = road
         self._group: Group | None = None
         self._make = make
+        self._to_esme = make is p.DeliverSm
         self._clock = clock
         self._pace = Pace(per_s)
         self._limited = per_s > 0
@@ -237,34 +241,53 @@ class SmppEndpoint:
             return
 
     async def _take(self, session: Session, requests: Sequence[p.PDU]) -> None:
+        if all(map(_MESSAGES.__contains__, map(type, requests))):
+            await self._take_messages(session, requests)
+            return
+        for kind, run in groupby(requests, lambda request: p.SubmitSm if type(request) in _MESSAGES else type(request)):
+            if kind is p.SubmitSm:
+                await self._take_messages(session, list(run))
+            else:
+                await self._take_others(session, kind, list(run))
+
+    async def _take_messages(self, session: Session, requests: Sequence[Any]) -> None:
         now_us = self._clock()
         arrivals: list[Arrival] = []
         answered: list[p.PDU] = []
         asked: list[p.PDU] = []
         refused: list[str] = []
+        alerts = False
         for request in requests:
-            if isinstance(request, p.SubmitSm | p.DeliverSm | p.DataSm):
-                try:
-                    arrival = self._read(request, now_us)
-                    self._permit(request, arrival, now_us)
-                except BadMessage as error:
-                    answered.append(_response(request, error.command_status))
-                    refused.append(status_name(error.command_status))
-                else:
-                    arrivals.append(arrival)
-                    asked.append(request)
+            try:
+                arrival = self._read(request, now_us)
+                if self._to_esme and (request.tlvs or request.data_coding or request.esm_class & _UDHI):
+                    arrival = smpp_requests.completed(request, arrival)
+                    alerts |= smpp_requests.WANTS_ALERT in arrival.attributes
+                self._permit(request, arrival, now_us)
+            except BadMessage as error:
+                answered.append(_response(request, error.command_status))
+                refused.append(status_name(error.command_status))
             else:
-                response = self._answer_other(request)
-                if response is not None:
-                    answered.append(response)
+                arrivals.append(arrival)
+                asked.append(request)
         if answered:
             session.respond(answered)
         if refused:
-            self._faults.update(refused)
-            log.info("messages refused", endpoint=self.name, statuses=dict(Counter(refused)))
+            self._note_refused(refused)
         if arrivals:
             verdicts = await self._road.receive(self.name, arrivals)
             session.respond([_answer(request, verdict) for request, verdict in zip(asked, verdicts, strict=True)])
+            if alerts:
+                self._expect_alerts(arrivals, verdicts)
+
+    def _note_refused(self, statuses: Sequence[str]) -> None:
+        self._faults.update(statuses)
+        log.info("messages refused", endpoint=self.name, statuses=dict(Counter(statuses)))
+
+    def _expect_alerts(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict]) -> None:
+        for arrival, verdict in zip(arrivals, verdicts, strict=True):
+            if isinstance(verdict, Accepted) and smpp_requests.WANTS_ALERT in arrival.attributes:
+                self._road.expect_alert(self.name, arrival.destination, arrival.source)
 
     def _read(self, pdu: MessagePdu, now_us: int) -> Arrival:
         """What a PDU brings. Raises: BadMessage."""
@@ -273,13 +296,124 @@ class SmppEndpoint:
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         """Let an arrival pass. Raises: BadMessage."""
 
-    def _answer_other(self, request: p.PDU) -> p.PDU | None:
-        """The response to a request that brings no message."""
-        response_class = p.response_class(request)
-        if response_class is None:  # alert_notification
-            return None
-        status = _REFUSALS.get(type(request), CommandStatus.ESME_RINVCMDID)
-        return response_class(command_status=int(status), sequence_number=request.sequence_number)
+    # --- requests about messages, and to several ---------------------------------------------------------------------
+
+    async def _take_others(self, session: Session, kind: type[p.PDU], requests: Sequence[Any]) -> None:
+        """Answer requests of one kind that are no messages."""
+        if kind is p.AlertNotification:  # has no answer
+            for alert in requests:
+                self._road.alert(
+                    self.name, address_of(alert.source_addr_ton, alert.source_addr, self.dialect.country_code)
+                )
+            log.info("handsets can be reached again", endpoint=self.name, alerts=len(requests))
+        elif kind is p.QuerySm:
+            session.respond(await self._answer_queries(requests, session.peer_version))
+        else:
+            for request in requests:  # one by one: each sees what the one before it did
+                session.respond([await self._answer_other(request, session.peer_version)])
+
+    async def _answer_other(self, request: p.PDU, peer_version: int) -> p.PDU:
+        try:
+            if isinstance(request, p.CancelSm):
+                return await self._cancel(request)
+            if isinstance(request, p.ReplaceSm):
+                return await self._replace(request)
+            if isinstance(request, p.SubmitMulti):
+                return await self._submit_multi(request)
+        except StoreError as error:
+            log.warning("the store refused a request", endpoint=self.name, error=type(error).__name__)
+            return smpp_requests.failed(request, CommandStatus.ESME_RSYSERR)
+        except BadMessage as error:
+            self._note_refused([status_name(error.command_status)])
+            return smpp_requests.failed(request, error.command_status)
+        if type(request) in smpp_requests.BROADCAST_FAILURES:
+            return smpp_requests.broadcast_failed(request, peer_version)
+        return smpp_requests.failed(request, CommandStatus.ESME_RINVCMDID)
+
+    async def _answer_queries(self, requests: Sequence[p.QuerySm], peer_version: int) -> list[p.PDU]:
+        names = [smpp_requests.name_of(request, self.dialect.country_code) for request in requests]
+        try:
+            found = iter(await self._road.query(self.name, [name for name in names if name is not None]))
+        except StoreError as error:
+            log.warning("the store refused queries", endpoint=self.name, error=type(error).__name__)
+            return [smpp_requests.failed(request, CommandStatus.ESME_RSYSERR) for request in requests]
+        fates = [next(found) if name is not None else None for name in names]
+        return [smpp_requests.query_answer(r, fate, peer_version) for r, fate in zip(requests, fates, strict=True)]
+
+    async def _cancel(self, request: p.CancelSm) -> p.PDU:
+        if not request.message_id:
+            country_code = self.dialect.country_code
+            destination = address_of(request.dest_addr_ton, request.destination_addr, country_code)
+            if not destination:
+                raise BadMessage(CommandStatus.ESME_RINVDSTADR)
+            source = address_of(request.source_addr_ton, request.source_addr, country_code)
+            cancelled = await self._road.cancel_all(self.name, source, destination, request.service_type)
+            return smpp_requests.effect_answer(request, Effect.DONE if cancelled else Effect.IMPOSSIBLE)
+        name = smpp_requests.name_of(request, self.dialect.country_code)
+        effect = await self._road.cancel(self.name, name) if name is not None else Effect.UNKNOWN
+        return smpp_requests.effect_answer(request, effect)
+
+    async def _replace(self, request: p.ReplaceSm) -> p.PDU:
+        name = smpp_requests.name_of(request, self.dialect.country_code)
+        if name is None:
+            return smpp_requests.effect_answer(request, Effect.UNKNOWN)
+        now_us = self._clock()
+
+        def rewrite(message: Message) -> Message:
+            submitted = smpp_requests.as_submitted(request, message)
+            arrival = msgspec.structs.replace(
+                self._read(submitted, now_us), source=message.source, destination=message.destination
+            )
+            self._permit(submitted, arrival, now_us)
+            return smpp_requests.replaced(message, arrival, request, now_us)
+
+        return smpp_requests.effect_answer(request, await self._road.replace(self.name, name, rewrite))
+
+    async def _submit_multi(self, request: p.SubmitMulti) -> p.PDU:
+        smpp_requests.check_multi(request)
+        now_us = self._clock()
+        arrivals: list[Arrival] = []
+        recipients: list[p.SmeAddress] = []
+        refused: list[p.UnsuccessSme] = []
+        for to in request.dest_address:
+            if isinstance(to, p.DistributionList):
+                refused.append(smpp_requests.unsuccessful(to, CommandStatus.ESME_RINVDLNAME))
+                continue
+            submit = smpp_requests.single(request, to)
+            try:
+                arrival = smpp_requests.completed(submit, self._read(submit, now_us))
+                self._permit(submit, arrival, now_us)
+            except BadMessage as error:
+                refused.append(smpp_requests.unsuccessful(to, error.command_status))
+            else:
+                arrivals.append(arrival)
+                recipients.append(to)
+        message_id = ""
+        if arrivals:
+            verdicts = await self._road.receive_as_one(self.name, arrivals)
+            for to, verdict in zip(recipients, verdicts, strict=True):
+                if isinstance(verdict, Accepted):
+                    message_id = str(verdict.message_id)
+                else:
+                    refused.append(smpp_requests.unsuccessful(to, smpp_requests.status_of(verdict)))
+            self._expect_alerts(arrivals, verdicts)
+        if refused:
+            self._note_refused([status_name(sme.error_status_code) for sme in refused])
+        return smpp_requests.multi_answer(request, message_id, tuple(refused))
+
+    def alert(self, address: str, sender: str) -> bool:
+        """See ``hub.endpoint.TakesAlerts``."""
+        for session in self._carriers if self._to_esme else ():
+            if session.state in (State.BOUND_RX, State.BOUND_TRX) and session.peer_version >= VERSION_3_4:
+                try:
+                    session.send(smpp_requests.alert_notification(address, sender))
+                except SmppError as error:
+                    log.info("session took no alert", endpoint=self.name, error=type(error).__name__)
+                else:
+                    return True
+        return False
+
+    # --- answers -----------------------------------------------------------------------------------------------------
 
     async def _take_answers(self, session: Session) -> None:
         try:
@@ -293,7 +427,7 @@ class SmppEndpoint:
     def _outcome(self, answer: Answer, now_us: int) -> Outcome:
         part, response = answer.key, answer.response
         if response is None:
-            if answer.lost is Lost.UNSENT:
+            if answer.lost is Lost.UNSENT or answer.lost is Lost.NOT_BOUND:  # nobody has taken it: no doubt
                 return Outcome(part, Result.UNSENT)
             if answer.lost is Lost.UNENCODABLE:
                 return Outcome(part, Result.REFUSED, reason="cannot-be-encoded")
@@ -318,20 +452,19 @@ class SmppEndpoint:
         return bool(carrier_id) and part.payload.registered_delivery == _FINAL
 
 
-def _response(request: p.PDU, command_status: int, message_id: str = "") -> p.PDU:
+def _response(request: p.PDU, command_status: int, message_id: str = "", tlvs: p.TLVs = ()) -> p.PDU:
     if isinstance(request, p.SubmitSm):
         return p.SubmitSmResp(
-            command_status=command_status, sequence_number=request.sequence_number, message_id=message_id
+            command_status=command_status, sequence_number=request.sequence_number, message_id=message_id, tlvs=tlvs
         )
     if isinstance(request, p.DeliverSm):
-        return p.DeliverSmResp(command_status=command_status, sequence_number=request.sequence_number)
-    return p.DataSmResp(command_status=command_status, sequence_number=request.sequence_number, message_id=message_id)
+        return p.DeliverSmResp(command_status=command_status, sequence_number=request.sequence_number, tlvs=tlvs)
+    return p.DataSmResp(
+        command_status=command_status, sequence_number=request.sequence_number, message_id=message_id, tlvs=tlvs
+    )
 
 
 def _answer(request: p.PDU, verdict: Verdict) -> p.PDU:
     if isinstance(verdict, Accepted):
         return _response(request, 0, str(verdict.message_id))
-    if isinstance(verdict, Rejected):
-        return _response(request, smpp_messages.STATUS_OF_REASON.get(verdict.reason, CommandStatus.ESME_RSYSERR))
-    full = verdict.after_s >= FULL_AFTER_S
-    return _response(request, CommandStatus.ESME_RMSGQFUL if full else CommandStatus.ESME_RTHROTTLED)
+    return _response(request, smpp_requests.status_of(verdict), tlvs=smpp_requests.details_of(verdict))

@@ -142,7 +142,8 @@ class SmppLink(SmppEndpoint):
                         settings=settings,
                         options=options,
                     )
-                    binds.start_soon(self._answer_outbinds, terms, shutdown or trio.Event())
+                    stop = trio.Event() if shutdown is None else shutdown
+                    binds.start_soon(self._answer_outbinds, terms, stop)
                 await keep_bound(
                     target,
                     self._work,
