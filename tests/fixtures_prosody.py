@@ -33,8 +33,8 @@ VHOST = "localhost"
 COMPONENTS = ("sms.localhost", "other.localhost")
 SECRET = "component-secret"
 PASSWORD = "user-password"
-START_S = 20.0
-PEER_S = 20.0
+START_S = 60.0
+PEER_S = 60.0
 
 CONFIG = """
 daemonize = false

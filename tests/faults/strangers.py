@@ -15,8 +15,8 @@ from tests.faults.process import DaemonProcess, until
 from tests.faults.scene import Scene
 
 BEAT_S = 0.02
-PATIENCE_S = 2.0  # the longest that an honest session may wait on a busy machine of two cores
-ANSWER_S = 10.0
+PATIENCE_S = 10.0  # the longest that an honest session may wait, on a machine that has much else to do
+ANSWER_S = 60.0
 ENOUGH = 20
 
 

@@ -32,7 +32,7 @@ PAGE = ROOT / "docs/tutorial/first-text.md"
 FILES = ROOT / "docs/tutorial/first-text"
 README = ROOT / "README.md"
 PORTS = ("5222", "5347", "2775", "9464")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 _BLOCK = re.compile(r"(?:^`(\w+\.[\w.]+)`[^`]*?:\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LONG = ("prosody -F", "smshub run", "esme/bin/python esme.py")
@@ -131,7 +131,7 @@ class Walk:
         for name, process, _ in self._running:
             if name == words[0] == "esme/bin/python":  # the page says: end it with Ctrl-C
                 process.send_signal(signal.SIGINT)
-                process.wait(10)
+                process.wait(PATIENCE_S)
         if words[0] == "esme/bin/python":
             self._until_open(self._ports["2775"])
         path = self._here / f"output-{len(self._running)}"

@@ -27,7 +27,7 @@ PEERS = ROOT / "tests" / "peers"
 PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 NODE_MODULES = ROOT / "var" / "node" / "node_modules"
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 THREAD = "urn:smshub:thread:1"
 
 Told = dict[str, Any]

@@ -17,7 +17,7 @@ from smpp.pdu import DeliverSm, SubmitSm
 from smpp.receipt import read
 
 MESSAGES = 200
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Stage:

@@ -31,7 +31,7 @@ from threading_tokens.tables import event_table, thread_table
 NOW = 1_700_000_000_000_000
 RULES = {"acme": ThreadRules()}
 ALICE, BOB = Designation("login", "alice"), Designation("login", "bob")
-PATIENCE_S = 15
+PATIENCE_S = 60
 
 Work = Callable[[Transaction, Store], Any]
 
