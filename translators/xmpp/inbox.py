@@ -24,6 +24,7 @@ from hub.model import (
     TryLater,
     Verdict,
 )
+from hub.opt_out import ATTRIBUTE, REQUEST
 from translators.xmpp import stanzas
 from translators.xmpp.errors import BadJid
 from translators.xmpp.jid import Jid
@@ -182,5 +183,5 @@ class Inbox:
             upstream_id=stanzas.upstream_id_of(text),
             # Without a request a sender still hears of failures: an error is not a receipt (RFC 6120 §8.3).
             receipt_wanted=ReceiptWanted.FINAL if text.receipt_requested else ReceiptWanted.FAILURE,
-            attributes={"from": sender.bare},
+            attributes={"from": sender.bare, ATTRIBUTE: REQUEST} if text.asks_to_opt_in else {"from": sender.bare},
         )

@@ -35,6 +35,7 @@ PING_NS = "urn:xmpp:ping"  # XEP-0199
 TOKEN = f"{THREAD_NS} token"
 RECEIVED = f"{RECEIPTS_NS} received"
 REQUEST = f"{RECEIPTS_NS} request"
+OPT_IN_REQUEST = f"{THREAD_NS} opt-in-request"
 
 _SID = re.compile(r"m[0-9a-f]{1,16}")
 _TOKEN_SYNTAX = re.compile(r"[a-z2-7]{26}")
@@ -51,6 +52,9 @@ REFUSALS: dict[Reason, tuple[str, str]] = {
     Reason.TOO_LONG: ("modify", "policy-violation"),
     Reason.BAD_TEXT: ("modify", "not-acceptable"),
     Reason.NO_SPACE: ("wait", "resource-constraint"),
+    Reason.OPTED_OUT: ("modify", "policy-violation"),  # it may be modified: by a request to opt in
+    Reason.FILTERED: ("cancel", "policy-violation"),
+    Reason.TOO_MUCH: ("wait", "policy-violation"),
 }
 
 # What a customer's telephone network said, in XMPP's words. States that are not final are no error.
@@ -74,6 +78,7 @@ class TextFromDesk(msgspec.Struct, frozen=True, gc=False):
         token: the thread's token, or empty.
         body: the text.
         receipt_requested: they want to know when it was delivered (XEP-0184).
+        asks_to_opt_in: it is for somebody who is out, and asks whether they want texts again.
     """
 
     sender: Jid
@@ -84,6 +89,7 @@ class TextFromDesk(msgspec.Struct, frozen=True, gc=False):
     token: str
     body: str
     receipt_requested: bool
+    asks_to_opt_in: bool = False
 
 
 class StanzaError(msgspec.Struct, frozen=True, gc=False):
@@ -182,7 +188,7 @@ def _marks(message: Message) -> str:
     marks.append(f"channel='{escape_attribute(attributes.get('channel', 'sms'))}'")
     marks.extend(
         f"{name}='{escape_attribute(attributes[name])}'"
-        for name in ("product", "identification")
+        for name in ("product", "identification", "opt-out")
         if attributes.get(name)
     )
     return " ".join(marks)
@@ -282,7 +288,8 @@ def build_refusal(stanza: Element, verdict: Rejected | TryLater) -> str:
     if isinstance(verdict, TryLater):
         return build_error(stanza, "wait", "resource-constraint", "try-later", f" after='{verdict.after_s:g}'")
     kind, condition = REFUSALS[verdict.reason]
-    return build_error(stanza, kind, condition, verdict.reason.value)
+    since = f" since='{stamp(verdict.since_us)}'" if verdict.since_us else ""
+    return build_error(stanza, kind, condition, verdict.reason.value, since)
 
 
 def read_text(stanza: Element, sender: Jid) -> TextFromDesk:
@@ -312,6 +319,7 @@ def read_text(stanza: Element, sender: Jid) -> TextFromDesk:
         token,
         stanza.child_text("body"),
         stanza.child(REQUEST) is not None,
+        stanza.child(OPT_IN_REQUEST) is not None,
     )
 
 

@@ -196,6 +196,17 @@ def test_every_refusal_is_documented_and_validates(schema: xmlschema.XMLSchema) 
     assert built.child("error") == squeezed(shown).child("error")
 
 
+def test_opting_out_is_built_and_read_as_shown(schema: xmlschema.XMLSchema) -> None:
+    word = message(id=0x5F3A9C01D0, text="Stop!", thread_news="", attributes={"opt-out": "stop"})
+    built = check(schema, build(word, to="alice@desk.example"))
+    assert squeezed(built) == squeezed(read(EXAMPLES[17]))
+    refusal = Rejected(Reason.OPTED_OUT, 1_770_091_506_789_000)
+    refused = check(schema, build_refusal(read(EXAMPLES[3]), refusal))
+    assert refused.child("error") == squeezed(read(EXAMPLES[18])).child("error")
+    asking, ordinary = (read_text(read(EXAMPLES[number]), parse_jid("alice@desk.example")) for number in (19, 3))
+    assert (asking.asks_to_opt_in, ordinary.asks_to_opt_in) == (True, False)
+
+
 def test_refusals_do_not_echo_what_was_written() -> None:
     assert "on the way" not in build_refusal(read(EXAMPLES[3]), TryLater(1.0))
 
