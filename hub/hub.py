@@ -158,8 +158,15 @@ class Hub:
         return await self._requests.cancel_all(endpoint, source, destination, service_type)
 
     async def replace(self, endpoint: str, name: Name, rewrite: Callable[[Message], Message | None]) -> Effect:
-        """See ``hub.endpoint.Road``."""
-        return await self._requests.replace(endpoint, name, rewrite)
+        """See ``hub.endpoint.Road``. A text that names a listed host is not taken in another's place."""
+        filtering = self._filtering
+
+        def passing(message: Message) -> Message | None:
+            changed = rewrite(message)
+            listed = changed is not None and filtering is not None and filtering.filters.urls.urls.find(changed.text)
+            return None if listed else changed
+
+        return await self._requests.replace(endpoint, name, passing)
 
     def expect_alert(self, endpoint: str, address: str, sender: str) -> None:
         """See ``hub.endpoint.Road``."""

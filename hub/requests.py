@@ -13,6 +13,8 @@ row is changed. An answer is given when that is on disk.
 | was refused for now, and waits for another try | yes | no |
 | a part of it is on the wire, was handed over, or may have been | no | no |
 | handed over, ended | no | no |
+
+Of texts to a call centre none is replaced: their words have decided on their conversation already.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from sqlalchemy import Select, select, text
 
 from hub import feed, journal, operations, receipts
 from hub.dispatch import Dispatcher, Queued
+from hub.intake import MAX_TEXT_CHARACTERS
 from hub.model import Effect, Fate, Kind, Message, Name, ReceiptState, State
 from hub.outcomes import WORDS, Outcomes
+from hub.parts import mended
 from hub.tables import arrived_part, message
 from store import Op, SelectByKeys, Store, StoreError, StoreUnavailable, Transaction, Update
 
@@ -299,9 +303,12 @@ class Requests:
             pending = await self._store.read(lambda tx: operations.standings(tx, [message_id]))
             if not pending or pending[0].attempts or not _is_untouched(pending[0], dispatcher.held.get(message_id)):
                 return Effect.IMPOSSIBLE
-            changed = rewrite(pending[0].message)
-            if changed is None:
+            before = pending[0].message
+            # A text to a call centre has begun or gone on with a conversation by its words: they stay what they were.
+            changed = rewrite(before) if not before.call_centre else None
+            if changed is None or len(changed.text) > MAX_TEXT_CHARACTERS:
                 return Effect.IMPOSSIBLE
+            changed = msgspec.structs.replace(changed, text=mended(changed.text))
             next_us = changed.not_before_us if changed.not_before_us > self._clock() else 0
             standing = journal.Standing(changed, State.QUEUED, 0, 0, next_us, 0)
             rewritten = standing if await self._write(standing) else None

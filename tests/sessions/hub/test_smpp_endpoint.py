@@ -58,6 +58,7 @@ class WritingRoad:
         self.reported: list[Outcome] = []
         self.woken: list[int] = []
         self.verdicts: list[Verdict] = []
+        self.alerts: list[str] = []
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         await trio.lowlevel.checkpoint()
@@ -70,6 +71,9 @@ class WritingRoad:
 
     def wake(self, endpoint: str) -> None:
         self.woken.append(now_us())
+
+    def alert(self, endpoint: str, address: str) -> None:
+        self.alerts.append(address)
 
     def results(self) -> list[tuple[int, Result]]:
         return [(outcome.part.message.id, outcome.result) for outcome in self.reported]
@@ -343,6 +347,7 @@ async def test_an_alert_has_no_answer_and_holds_up_nothing(autojump_clock: Any) 
         await peer.send(DataSm(sequence_number=2, source_addr="1", destination_addr="2"))
         assert (await peer.expect(DataSmResp)).command_status == 0
         assert len(bench.road.received) == 1
+        assert bench.road.alerts == ["1"]
 
 
 async def test_requests_that_were_not_answered_when_the_session_died_are_dropped(autojump_clock: Any) -> None:
