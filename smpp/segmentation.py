@@ -343,7 +343,7 @@ class _Cutter:
         segments: list[Segment] = []
         for number, end in enumerate(ends, 1):
             if sar:
-                part = self.carry(alphabet, start, end, tlvs=_sar(reference, total, number))
+                part = self.carry(alphabet, start, end, tlvs=sar_tlvs(reference, total, number))
             elif wide:
                 element = bytes((0x08, 4, reference >> 8 & 0xFF, reference & 0xFF, total, number))
                 part = self.carry(alphabet, start, end, element)
@@ -485,8 +485,8 @@ class _Cutter:
         return bytes((len(elements),)) + elements if elements else b""
 
 
-def _sar(reference: int, total: int, number: int) -> tuple[tuple[int, bytes], ...]:
-    """The three TLVs of SMPP 3.4 §5.3.2.22-24."""
+def sar_tlvs(reference: int, total: int, number: int) -> tuple[tuple[int, bytes], ...]:
+    """The TLVs that say which part of what a message is (SMPP 3.4 §5.3.2.22-24)."""
     return (
         (_SAR_MSG_REF_NUM, (reference & 0xFFFF).to_bytes(2, "big")),
         (_SAR_TOTAL_SEGMENTS, bytes((total,))),

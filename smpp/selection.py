@@ -96,6 +96,13 @@ class Repertoire:
         return list(dict.fromkeys([0, *own, *self._single] if locking else self._single[1:]))
 
 
+def lacking(alphabet: Alphabet, characters: frozenset[str]) -> frozenset[str]:
+    """Those of some characters that an alphabet does not carry."""
+    if isinstance(alphabet, SeptetAlphabet):
+        return characters - _BASIC[alphabet.locking] - _EXTENSION[alphabet.single]
+    return frozenset([character for character in characters if not alphabet.encodable(character)])
+
+
 @lru_cache(maxsize=1024)
 def _repertoire(allowed: tuple[Alphabet, ...], default: Alphabet) -> Repertoire:
     return Repertoire(allowed, default)
