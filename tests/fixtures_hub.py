@@ -20,6 +20,7 @@ import trio
 from trio.testing import MockClock as Clock
 
 from hub import Arrival, Hub, Kind, Message, Outcome, Part, Result, State, Unsplittable, Verdict
+from hub.filters import FilterSettings
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.tables import message as message_table
 from provisioning import Account, Block, CallCentre, Desk, Directory, Link, Number, Route, Secret, SecretKind
@@ -221,13 +222,25 @@ class World:
 
     @asynccontextmanager
     async def running(
-        self, *, heads: int = 10_000, part_wait_us: int = 120 * SECOND, waits: RetryWaits = DEFAULT_WAITS, **hold: bool
+        self,
+        *,
+        heads: int = 10_000,
+        part_wait_us: int = 120 * SECOND,
+        waits: RetryWaits = DEFAULT_WAITS,
+        filters: FilterSettings | None = None,
+        **hold: bool,
     ) -> AsyncIterator[Hub]:
         """A hub that runs for as long as the body lasts, and is then dropped."""
         if trio.lowlevel.current_clock() is not self.clock:
             pytest.fail("a test of the hub asks for fast_clock")
         self.hub = Hub(
-            self.store, self.directory, clock=self.now_us, heads=heads, part_wait_us=part_wait_us, waits=waits
+            self.store,
+            self.directory,
+            clock=self.now_us,
+            heads=heads,
+            part_wait_us=part_wait_us,
+            waits=waits,
+            filters=filters,
         )
         for endpoint in self.endpoints.values():
             endpoint.forget()
