@@ -7,6 +7,8 @@ PYTEST := .venv/bin/python -m pytest
 # A worker that dies (faulthandler ends a test that hangs) is not replaced: its test has failed, the others go on.
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart=0
+# Seconds for each target of tests/fuzz under `make fuzz`. Its corpus is kept in var/fuzz: the next run goes on from there.
+FUZZ_S ?= 600
 
 .PHONY: help run demo test lint format faults soak fuzz bench lock clean
 
@@ -18,7 +20,7 @@ help:
 	@echo "make format   let ruff put the source in form"
 	@echo "make faults   tests/faults, twenty times as long; KILLS=N for that many kills -9 in all"
 	@echo "make soak     fifteen minutes of load while links flap and throttle; HOURS=N or MINUTES=N for others"
-	@echo "make fuzz     tests/property with ten thousand examples each"
+	@echo "make fuzz     tests/property with ten thousand examples each, then tests/fuzz; FUZZ_S=N seconds for each target"
 	@echo "make bench    measure throughput and latency (loadtests.bench)"
 	@echo "make lock     remake the pinned files from the ranges in pyproject.toml"
 	@echo "make clean    remove what set-up and tests made"
@@ -60,6 +62,7 @@ soak:
 fuzz:
 	@ops/setup/setup dev
 	$(PYTEST) $(PARALLEL) tests/property --hypothesis-profile=fuzz
+	.venv/bin/python -m tests.fuzz.run all --seconds=$(FUZZ_S)
 
 bench:
 	@ops/setup/setup test

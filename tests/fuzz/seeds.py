@@ -1,0 +1,100 @@
+"""Where the fuzzer begins: what our own encoder writes, so that the first mutation is already past the header."""
+
+from __future__ import annotations
+
+from smpp.alphabet import BY_NAME
+from smpp.codec import encode
+from smpp.pdu import (
+    PDU,
+    PDU_CLASSES,
+    BindTransceiver,
+    DeliverSm,
+    SmeAddress,
+    SubmitMulti,
+    SubmitMultiResp,
+    SubmitSm,
+    UnsuccessSme,
+)
+from smpp.receipt import Receipt, ReceiptState, write
+from smpp.segmentation import Method, segment
+from smpp.tlv import DEFINITIONS, Tag, make
+
+_TEXT = "Grüße €5 [ok] – 😀 and a text that is long enough for parts. " * 4
+_SAMPLE: dict[type, object] = {int: 1, str: "310260", bytes: b"\x01" * 6}
+
+
+def _filled() -> list[PDU]:
+    """One of each PDU, with every TLV that its version has in it."""
+    found: list[PDU] = []
+    for pdu_class in PDU_CLASSES.values():
+        tlvs = []
+        for tag in DEFINITIONS.values():
+            if pdu_class in tag.pdus:
+                sample = _SAMPLE[tag.kind]
+                if isinstance(sample, bytes):
+                    sample = sample[: tag.most].ljust(tag.least, b"\x01")
+                elif isinstance(sample, str):
+                    sample = sample.ljust(tag.least - 1, "0")
+                tlvs.append(make(tag, sample))
+        found.append(pdu_class(sequence_number=7))
+        if pdu_class is SubmitMulti:
+            found[-1] = SubmitMulti(dest_address=(SmeAddress(1, 1, "16175551212"),))
+        if tlvs:
+            found.append(_with(found[-1], tuple(tlvs)))
+    found += [
+        BindTransceiver(system_id="hub", password="secret", address_range="^1617"),
+        SubmitSm(source_addr="Helpline", destination_addr="16175551212", short_message=b"hello", data_coding=8),
+        SubmitSm(
+            destination_addr="1", validity_period="000001000000000R", tlvs=(make(Tag.MESSAGE_PAYLOAD, b"x" * 40),)
+        ),
+        DeliverSm(esm_class=0x04, short_message=b"id:1 stat:DELIVRD", tlvs=(make(Tag.MESSAGE_STATE, 2),)),
+        SubmitMultiResp(message_id="1", unsuccess_sme=(UnsuccessSme(1, 1, "1", 11),)),
+    ]
+    return found
+
+
+def _with(pdu: PDU, tlvs: tuple[tuple[int, bytes], ...]) -> PDU:
+    return type(pdu)(**{name: getattr(pdu, name) for name in pdu.__struct_fields__} | {"tlvs": tlvs})
+
+
+def _receipts() -> list[bytes]:
+    bodies = [
+        write(Receipt(message_id="c0ffee", state=state, done_us=1_700_000_000_000_000))[0] for state in ReceiptState
+    ]
+    bodies.append(b"id:7 sub:001 dlvrd:001 submit date:2407311259 done date:240731125959 stat:ACKED err:E4A Text:hi")
+    return [head + body for body in bodies for head in (b"\x04\x00\x00", b"\x44\x08\xff")]
+
+
+def _headers() -> list[bytes]:
+    found = []
+    for method in (Method.UDH8, Method.UDH16, Method.SAR):
+        for part in segment(_TEXT, method=method, reference=300):
+            found.append(bytes((part.esm_class, 0xFF if part.tlvs else 0)) + part.short_message)
+    return found
+
+
+def _alphabets() -> list[bytes]:
+    found = []
+    for number, alphabet in enumerate(BY_NAME.values()):
+        written = alphabet.try_encode(_TEXT[: alphabet.reach(_TEXT)]) or b"hello"
+        found.append(bytes((number, 8)) + written)
+    return found
+
+
+_STREAM = b"".join(encode(pdu, number) for number, pdu in enumerate(_filled(), 1))
+
+SEEDS: dict[str, list[bytes]] = {
+    "pdus": [encode(pdu, number) for number, pdu in enumerate(_filled(), 1)],
+    "frames": [bytes((cut,)) + _STREAM[:600] for cut in (0, 7, 40)] + [b"\x03GET / HTTP/1.1", b"\x01\x16\x03\x01\x02"],
+    "connection": [bytes((role, bound, 16)) + _STREAM[:900] for role in (0, 255) for bound in (0, 255)],
+    "receipts": _receipts(),
+    "headers": _headers(),
+    "alphabets": _alphabets(),
+    "times": [b"300102030405000+", b"991231235959948-", b"000001000000000R", b""],
+    "xmpp": [
+        b"\x05<message id='1' to='a@b'><body>hi &amp; bye</body></message>",
+        b"\x90<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq></stream:stream>",
+        b"\x00<presence from='d@e'/>\n<!DOCTYPE x []>",
+    ],
+}
+"""Target → inputs."""
