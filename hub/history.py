@@ -23,6 +23,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
         text: what was written.
         state: how it stands, as a word.
         by: the CSR's address, as the translator named it; empty when the customer wrote it.
+        note: a word on how it stands: why it was not delivered, or ``transliterated`` when the recipient was sent it in
+            other characters; empty as a rule.
     """
 
     id: int
@@ -32,6 +34,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     state: str
     by: str
+    note: str = ""
 
 
 def texts(
@@ -85,6 +88,7 @@ def texts(
                 text=m.text,
                 state=State(row[2]).name.lower(),
                 by="" if inbound else m.attributes.get("from", ""),
+                note=row[19],
             )
         )
     return found

@@ -227,7 +227,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         part: the part.
         result: what became of it.
         carrier_id: the id that the next system gave it, or empty.
-        reason: one word or a protocol's status name, for dead letters and metrics; never text of the message.
+        reason: one word or a protocol's status name, for dead letters and metrics; never text of the message. With the
+            last part ACCEPTED, a word on how the message was sent (``transliterated``), or empty.
         retry_after_us: with RETRY or THROTTLED, the least wait, 0 for the endpoint's policy.
         receipt_expected: True when the next system will send a receipt for it.
         via: the endpoint that ``carrier_id`` is an id of, when it is not the one that reports: a link of a group.

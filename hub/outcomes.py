@@ -3,7 +3,7 @@
 | result | the row says | the lane |
 | --- | --- | --- |
 | ACCEPTED, more parts to come | SUBMITTING, next part | goes on after the gap |
-| ACCEPTED, the last part | ACCEPTED, or DELIVERED where no receipts come | goes on behind it |
+| ACCEPTED, the last part | ACCEPTED, or DELIVERED where no receipts come; the outcome's word | goes on behind it |
 | RETRY | QUEUED, due later; DEAD when trying has ended | waits |
 | THROTTLED, UNSENT, REROUTED | QUEUED, unless an earlier try is in doubt | the same head, soon |
 | IN_DOUBT | SUBMITTING, in doubt | the same head, same identity |
@@ -256,7 +256,7 @@ class Outcomes:
         if entry.expecting and part.total > 1:
             batch.settled += [message.id] * (entry.handed - entry.expecting)
             batch.review.append(message.id)
-        batch.moves.append(_move(entry, state, 0, now_us, ""))
+        batch.moves.append(_move(entry, state, 0, now_us, outcome.reason))
         batch.ended.append(entry)
         if message.kind is Kind.TEXT:
             batch.events.append(("handed-over", message.id))

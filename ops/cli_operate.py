@@ -235,6 +235,7 @@ def thread_show(config: Config, thread_id: int, as_json: bool) -> None:
             **_shown(found),
             "texts_in": sum(text.inbound for text in written),
             "texts_out": sum(not text.inbound for text in written),
+            "transliterated": sum(text.note == "transliterated" for text in written),
             "events": [
                 {"at": _at(e.at_us), "kind": e.kind, "by": e.by, "csr": e.designation_value, "detail": e.detail}
                 for e in reversed(events)

@@ -43,6 +43,7 @@ from store import StoreError
 from translators import smpp_messages, smpp_requests
 from translators.pace import Pace
 from translators.smpp_addresses import address_of
+from translators.smpp_dialect import DATA_SM, TO_FIT
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 
 log = structlog.get_logger("translators.smpp")
@@ -105,6 +106,8 @@ class SmppEndpoint:
         self._clock = clock
         self._pace = Pace(per_s)
         self._limited = per_s > 0
+        self._times = dialect.send_validity and dialect.submit_with == DATA_SM
+        self._fits = dialect.transliterate == TO_FIT
         self._unsent: list[Outcome] = []
         self._chores = trio.Event()  # something could not be written
         self._brakes = trio.Event()  # a brake is on
@@ -138,7 +141,7 @@ class SmppEndpoint:
             if not batch:
                 break
             try:
-                session.submit([(part.payload, part) for part in batch])
+                session.submit(self._timed(batch) if self._times else [(part.payload, part) for part in batch])
             except SmppError as error:
                 log.info("session took nothing", endpoint=self.name, error=type(error).__name__)
                 continue
@@ -146,6 +149,11 @@ class SmppEndpoint:
         if at < len(parts):
             self._unsent += [Outcome(part, Result.UNSENT) for part in parts[at:]]
             self._chores.set()
+
+    def _timed(self, parts: Sequence[Part]) -> list[tuple[p.PDU, Part]]:
+        """Parts with the time that each has left."""
+        now_us = self._clock()
+        return [(smpp_messages.with_time_to_live(part.payload, part.message, now_us), part) for part in parts]
 
     @property
     def is_bound(self) -> bool:
@@ -160,7 +168,8 @@ class SmppEndpoint:
         """What peers did wrong since the start: word → how often.
 
         The words are those of ``smpp.connection.Connection.counts`` and, for messages that cannot be taken as they
-        are, the names of the statuses they were answered with.
+        are, the names of the statuses they were answered with. Beside them ``transliterated`` counts the texts that
+        were sent in other characters than their authors wrote, because the peer's alphabets asked for it.
         """
         faults = Counter(self._faults)
         for session in self.sessions:
@@ -441,11 +450,19 @@ class SmppEndpoint:
                 return Outcome(part, Result.IN_DOUBT, reason="generic_nack")
             carrier_id = getattr(response, "message_id", "")
             awaited = self._awaits_receipt(part, carrier_id)
-            return Outcome(part, Result.ACCEPTED, carrier_id, receipt_expected=awaited, via=self.name)
+            note = self._note(part) if self._fits and part.number == part.total else ""
+            return Outcome(part, Result.ACCEPTED, carrier_id, reason=note, receipt_expected=awaited, via=self.name)
         if result is Result.THROTTLED:
             self._pace.throttled(now_us)
             self._brakes.set()
         return Outcome(part, result, reason=status_name(status))
+
+    def _note(self, part: Part) -> str:
+        """What is to be known of how a message was sent, when its last part has been taken."""
+        if not smpp_messages.is_transliterated(part.message, self.dialect):
+            return ""
+        self._faults[smpp_messages.TRANSLITERATED] += 1
+        return smpp_messages.TRANSLITERATED
 
     def _awaits_receipt(self, part: Part, carrier_id: str) -> bool:
         """Whether a receipt is to be waited for: one that is sent only on failure may never come."""
