@@ -148,13 +148,13 @@ DEFAULT_TEXTS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "{title}: Write to us here and our staff will answer. Reply STOP to opt out. Msg & data rates may apply.",
         ),
         "es": (
-            "{title}: Se ha dado de baja y no recibirá más mensajes. Responda START para volver.",
+            "{title}: Usted se ha dado de baja y ya no le escribiremos. Responda START para volver.",
             "{title}: Vuelve a recibir nuestros mensajes. Responda HELP para ayuda, STOP para la baja.",
-            "{title}: Escríbanos aquí y le responderemos. Responda STOP para darse de baja.",
+            "{title}: Escriba por este medio y le responderemos. Responda STOP para darse de baja.",
         ),
         "fr": (
-            "{title} : Vous êtes désinscrit et ne recevrez plus de SMS. Répondez START pour vous réinscrire.",
-            "{title} : Vous êtes réinscrit. Répondez AIDE pour de l'aide, STOP pour vous désinscrire.",
+            "{title} : Désinscription faite, plus de SMS de notre part. Répondez START pour vous réinscrire.",
+            "{title} : Inscription faite, nos SMS reprennent. AIDE pour de l'aide, STOP pour vous désinscrire.",
             "{title} : Écrivez-nous ici, nous vous répondrons. Répondez STOP pour vous désinscrire.",
         ),
         "hi": (
@@ -173,7 +173,7 @@ DEFAULT_TEXTS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "{title}: Schrijf ons hier, wij antwoorden u. Antwoord STOP om u af te melden.",
         ),
         "pt": (
-            "{title}: O seu pedido foi aceite e não receberá mais SMS. Responda START para voltar.",
+            "{title}: O seu pedido foi aceite, sem mais SMS da nossa parte. Responda START para voltar.",
             "{title}: Volta a receber as nossas mensagens. Responda HELP para ajuda, STOP para sair.",
             "{title}: Escreva-nos aqui e responderemos. Responda STOP para sair.",
         ),
@@ -184,7 +184,9 @@ DEFAULT_TEXTS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
         ),
     }
 )
-"""By language: the answers to STOP, to START and to HELP. STOP, START and HELP in them count in every language."""
+"""By language: the answers to STOP, to START and to HELP. STOP, START and HELP in them count in every language.
+
+In characters of GSM 03.38 where the language allows it, so that each is one part."""
 
 
 class Word(msgspec.Struct, frozen=True, gc=False):
@@ -252,10 +254,14 @@ def scope_of(call_centre: str) -> str:
 
 def fold(text: str) -> str:
     """A text as words are compared: without case, accents, and what surrounds its letters and digits."""
+    text = _trimmed(_MUTE.sub("", text))  # before signs are taken apart: some are made of letters
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    text = _MUTE.sub("", _ACCENTS.sub("", text)).replace("ı", "i")
+    text = _ACCENTS.sub("", text).replace("ı", "i")
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    text = _SEPARATORS.sub(" ", text)
+    return _trimmed(_SEPARATORS.sub(" ", text))
+
+
+def _trimmed(text: str) -> str:
     first, last = 0, len(text)
     while first < last and not _counts(text[first]):
         first += 1
@@ -313,12 +319,13 @@ def out_since(own: Entry | None, everywhere: Entry | None) -> int:
     return later.since_us if later is not None and later.is_out else 0
 
 
-def decide(verb: Verb, own: Entry | None, everywhere: Entry | None) -> Decision:
+def decide(verb: Verb, own: Entry | None, everywhere: Entry | None, others: Sequence[Entry] = ()) -> Decision:
     """What a customer's word comes to.
 
     Args:
         verb: what the word asks for.
         own, everywhere: as in ``out_since``.
+        others: what is known of other numbers of the call centre and this customer.
     """
     is_out = out_since(own, everywhere) > 0
     if verb is Verb.HELP:
@@ -326,7 +333,7 @@ def decide(verb: Verb, own: Entry | None, everywhere: Entry | None) -> Decision:
     if verb is Verb.STOP:
         return Decision("stop") if is_out else Decision("stop", True, answer=Answer.OUT)
     if verb is Verb.STOP_ALL:
-        if is_out and everywhere is not None and everywhere.is_out:
+        if everywhere is not None and everywhere.is_out and all(out_since(e, everywhere) for e in (own, *others)):
             return Decision("stop")
         return Decision("stop", True, for_all=True, answer=Answer.OUT)
     if is_out:

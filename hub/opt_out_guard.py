@@ -152,7 +152,7 @@ class OptOuts:
         if not said:
             return
         opt_out_ledger.lock(tx)
-        known = opt_out_ledger.entries(tx, [key for draft in said for key in _pair(draft.route)])
+        known = opt_out_ledger.entries_of_customers(tx, [draft.route.customer for draft in said])
         changes: list[Change] = []
         for draft in said:
             change = self._decide(endpoint, draft, known, now_us)
@@ -177,8 +177,10 @@ class OptOuts:
         word, route, reply = draft.word, draft.route, draft.reply
         centre = self._centre(route.call_centre)
         assert word is not None and centre is not None  # noqa: S101, PT018 - they were found by ``_read``
-        own, everywhere = (known.get(key) for key in _pair(route))
-        draft.decision = decision = opt_out.decide(word.verb, own, everywhere)
+        customer, scope = route.customer, scope_of(route.call_centre)
+        own, everywhere = known.get((route.number, customer)), known.get((scope, customer))
+        others = self._others(known, route) if word.verb is Verb.STOP_ALL else []
+        draft.decision = decision = opt_out.decide(word.verb, own, everywhere, others)
         draft.arrival = _marked(draft.arrival, decision.mark)
         if decision.answer is not None and reply is not None:
             own_texts = (centre.opt_out_text, centre.opt_in_text, centre.help_text)
@@ -190,15 +192,26 @@ class OptOuts:
         if decision.becomes_out is None:
             return None
         entry = Entry(
-            number=scope_of(route.call_centre) if decision.for_all else route.number,
-            customer=route.customer,
+            number=scope if decision.for_all else route.number,
+            customer=customer,
             is_out=decision.becomes_out,
-            since_us=opt_out.since_after(now_us, own, everywhere),
+            since_us=opt_out.since_after(now_us, own, everywhere, *others),
             how="keyword",
             who=endpoint,
             word=word.spelling,
         )
         return Change("out" if entry.is_out else "in", entry, message_id=draft.message_id)
+
+    def _others(self, known: Mapping[Key, Entry], route: routing.Route) -> list[Entry]:
+        """What is known of a customer and the other numbers of a call centre."""
+        return [
+            entry
+            for (number, customer), entry in known.items()
+            if customer == route.customer
+            and number != route.number
+            and number[:1] != "*"
+            and self._call_centre_of(number) == route.call_centre
+        ]
 
     def _may_ask(self, tx: Transaction, draft: Draft, key: Key, since_us: int, now_us: int) -> bool:
         """Whether this is the desk's one text to somebody who is out; then it is put on record."""
@@ -251,10 +264,6 @@ class OptOuts:
     def _call_centre_of(self, source: str) -> str:
         number = self._directory().number(source)
         return number.call_centre if number is not None else ""
-
-
-def _pair(route: routing.Route) -> tuple[Key, Key]:
-    return (route.number, route.customer), (scope_of(route.call_centre), route.customer)
 
 
 def _out_since(found: Mapping[Key, Entry], keys: Sequence[Key]) -> int:

@@ -32,6 +32,7 @@ _COLUMNS = ("number", "customer", "is_out", "since_us", "how", "who", "word")
 
 _put_entry = Upsert(opt_out, _COLUMNS, conflict=("number", "customer"), update=_COLUMNS[2:])
 _select_entries = SelectByKeys(opt_out, _COLUMNS, key=("number", "customer"))
+_select_entries_of_customers = SelectByKeys(opt_out, _COLUMNS, key="customer")
 _select_threads = SelectByKeys(thread_table, ("id", "number"), key="id")
 
 
@@ -96,6 +97,12 @@ def lock(tx: Transaction) -> None:
 def entries(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Entry]:
     """The entries that there are of some numbers and customers, in one query."""
     rows = tx.select(_select_entries, list(dict.fromkeys(keys)))
+    return {(row[0], row[1]): _entry(row) for row in rows}
+
+
+def entries_of_customers(tx: Transaction, customers: Iterable[str]) -> dict[Key, Entry]:
+    """All entries of some customers, in one query."""
+    rows = tx.select(_select_entries_of_customers, list(dict.fromkeys(customers)))
     return {(row[0], row[1]): _entry(row) for row in rows}
 
 

@@ -155,6 +155,7 @@ opt_out = Table(
     Column("how", String(16), nullable=False),  # keyword, desk, operator, import
     Column("who", String(80), nullable=False),
     Column("word", String(32), nullable=False),  # the key word, never the text
+    Index("ix_opt_out_customer", "customer"),
     Index("ix_opt_out_number", "number", sqlite_where=text("is_out = 1"), postgresql_where=text("is_out = 1")),
     sqlite_with_rowid=False,
 )

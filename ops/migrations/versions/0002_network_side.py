@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", "customer", name=op.f("pk_opt_out")),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_opt_out_customer", "opt_out", ["customer"], unique=False)
     op.create_index(
         "ix_opt_out_number",
         "opt_out",
@@ -72,5 +73,6 @@ def downgrade() -> None:
     op.drop_index("ix_opt_out_audit_customer", table_name="opt_out_audit")
     op.drop_table("opt_out_audit")
     op.drop_index("ix_opt_out_number", table_name="opt_out")
+    op.drop_index("ix_opt_out_customer", table_name="opt_out")
     op.drop_table("opt_out")
     op.drop_table("link_group")
