@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from ops.config import Config, ConfigErrors, load_config, refused
 from provisioning import catalog
 from provisioning.errors import BadValue, ClaimedByAnother, ProvisioningError, Refused
 from provisioning.fields import SECRET_FORMS, Field, Form, check_secret_length, fields_of, plain
-from provisioning.model import KINDS, Account, Entry, Number, build, key_of
+from provisioning.model import KINDS, Account, Entry, Number, Route, build, key_of
 from provisioning.passwords import hash_password, hash_passwords
 from provisioning.rows import shown
 from provisioning.secret import Secret, SecretKind
@@ -467,6 +467,16 @@ async def apply_config(
         raise refused(config, error.refusals) from None
 
 
+def routes_beside(tx: Transaction, wanted: Sequence[Entry]) -> list[str]:
+    """Routes of the catalog that share a prefix with routes of a file, and are not in it: keys.
+
+    A file removes nothing, so a route whose endpoint was changed in it is a second one of that prefix.
+    """
+    named = [entry for entry in wanted if isinstance(entry, Route)]
+    prefixes, keys = {route.prefix for route in named}, {route.key for route in named}
+    return [route.key for route in catalog.entries(tx, Route) if route.prefix in prefixes and route.key not in keys]
+
+
 @provision.command("apply")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
@@ -483,14 +493,17 @@ def provision_apply(file: Path, config_path: Path | None, overrides: tuple[str, 
         wanted = load_config(file, overrides_of(overrides))
         config = wanted if config_path is None else load_config(config_path, overrides_of(overrides))
 
-        async def run(tell: Callable[[int], None]) -> catalog.Applied:
+        async def run(tell: Callable[[int], None]) -> tuple[catalog.Applied, list[str]]:
             url = config.store_url(os.environ)
             await trio.to_thread.run_sync(schema.prepare, url)
             async with open_store(url, CLI_NODE, config.store.synchronous, readers=1) as store:
-                return await apply_config(wanted, store, who=operator_name(), on_progress=tell)
+                applied = await apply_config(wanted, store, who=operator_name(), on_progress=tell)
+                return applied, await store.read(lambda tx: routes_beside(tx, wanted.entries))
 
         with _progress(len(wanted.entries), "applying") as tell:
-            applied = trio.run(run, tell)
+            applied, beside = trio.run(run, tell)
+    for key in beside:
+        click.echo(f"note: route {key} is not in {file.name}, and stays beside those of its prefix that are", err=True)
     click.echo(f"{applied.added} added, {applied.changed} changed, {applied.unchanged} as they were")
 
 

@@ -31,7 +31,7 @@ from hub.endpoint import Endpoint
 from hub.retry import RetryWaits
 from hub.routing import rules_of
 from ops import http, metrics, schema, wiring
-from ops.cli_provision import apply_config
+from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
 from provisioning import Account, Directory, ProvisioningError, load_directory, revision, verify_password
 from smpp.server import Limits
@@ -282,6 +282,9 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
         if config.entries:
             applied = await apply_config(config, store, who=f"file {config.path}")
             log.info("file applied", added=applied.added, changed=applied.changed, unchanged=applied.unchanged)
+            beside = await store.read(lambda tx: routes_beside(tx, config.entries))
+            if beside:
+                log.warning("routes that the file does not name stay beside those of their prefix", routes=beside)
         directory = await store.read(load_directory)
         hub = Hub(
             store,

@@ -1,5 +1,6 @@
 """The catalog over real databases."""
 
+import msgspec
 import pytest
 import trio
 
@@ -13,6 +14,7 @@ from provisioning import (
     ClaimedByAnother,
     Desk,
     Duplicate,
+    Group,
     Link,
     Number,
     Refused,
@@ -27,6 +29,7 @@ from provisioning import (
 from store import open_store
 
 LINK = built(Link, name="acme", host="h.example", system_id="s", password="geheim", window=7, tls="verify")
+GROUP = built(Group, name="carriers", links=["acme=3"], resend_refused=False)
 ACCOUNT = built(Account, system_id="agg1", password_hash="$argon2id$geheim", allowed_ips=["10.0.0.0/8"])
 CENTRE = built(CallCentre, name="a", title="Ärzte & Co", products=["Router"])
 OTHER = built(CallCentre, name="b")
@@ -37,7 +40,7 @@ DESK = built(
     Desk, name="d", call_centre="a", domain="x.example", secret="geheim", director="boss@example.net", window=9
 )
 ROUTE = built(Route, prefix="+1", endpoint="account:agg1")
-ALL = [ROUTE, BLOCK, NUMBER, ALIAS, DESK, CENTRE, OTHER, ACCOUNT, LINK]  # who names before who is named
+ALL = [ROUTE, BLOCK, NUMBER, ALIAS, DESK, CENTRE, OTHER, ACCOUNT, GROUP, LINK]  # who names before who is named
 
 
 def apply(store, entries, mode="put"):
@@ -53,11 +56,11 @@ def remove(store, kind, key):
 
 
 async def test_what_is_applied_is_read_back_and_applying_again_changes_nothing(store):
-    assert await apply(store, ALL) == catalog.Applied(added=9, changed=0, unchanged=0)
+    assert await apply(store, ALL) == catalog.Applied(added=10, changed=0, unchanged=0)
     assert await store.read(catalog.revision) == 1
     for entry in ALL:
         assert await store.read(lambda tx, e=entry: catalog.get(tx, type(e), e.key)) == entry
-    assert await apply(store, ALL) == catalog.Applied(added=0, changed=0, unchanged=9)
+    assert await apply(store, ALL) == catalog.Applied(added=0, changed=0, unchanged=10)
     assert await store.read(catalog.revision) == 1
 
 
@@ -68,9 +71,10 @@ async def test_the_directory_shows_all(store):
     assert directory.number("+12025550143") == NUMBER
     assert directory.number("+16175551234").call_centre == "a"
     assert directory.real_number("+18002530000") == "+12025550150"
-    assert directory.route("+12025550199") == "account:agg1"
+    assert directory.routes.choose("+12025550199", 0) == "account:agg1"
     assert directory.account("agg1") == ACCOUNT
     assert directory.link("acme") == LINK
+    assert directory.group("carriers") == GROUP == directory.group_of("acme")
     assert directory.desk_of("a") == DESK
     assert directory.call_centre("a") == CENTRE
 
@@ -173,6 +177,51 @@ async def test_a_number_inside_ones_own_block_has_its_own_settings(store):
     assert directory.number("+16175550501").link == ""
 
 
+async def test_what_a_group_may_not_be(store):
+    spare = msgspec.structs.replace(LINK, name="spare")
+    other = msgspec.structs.replace(LINK, name="other", long_message="sar")
+    await apply(store, [LINK, spare, other, GROUP])
+    for group, error, field, words in (
+        (built(Group, name="g", links=["nobody"]), UnknownReference, "links", "does not exist"),
+        (built(Group, name="g", links=["spare"], standby=["nobody"]), UnknownReference, "standby", "does not exist"),
+        (built(Group, name="g", links=["spare", "acme"]), BadValue, "links", "in group 'carriers' already"),
+        (built(Group, name="g", links=["spare"], standby=["acme"]), BadValue, "standby", "in group 'carriers' already"),
+        (built(Group, name="g", links=["spare", "other"]), BadValue, "links", "'other' 'sar'"),
+        (built(Group, name="g", links=["other"], standby=["spare"]), BadValue, "standby", "long_message = 'sar'"),
+    ):
+        with pytest.raises(error, match=words) as caught:
+            await add(store, group)
+        assert caught.value.field == field
+    await add(store, built(Group, name="g", links=["spare"]))
+
+
+async def test_a_link_of_a_group_changes_only_as_all_of_it_do(store):
+    spare = msgspec.structs.replace(LINK, name="spare")
+    pair = built(Group, name="carriers", links=["acme"], standby=["spare"])
+    await apply(store, [LINK, spare, pair])
+    changed = msgspec.structs.replace(LINK, alphabets=("gsm7", "gsm7-tr", "ucs2"))
+    with pytest.raises(Refused, match="links of group 'carriers' must agree") as caught:
+        await apply(store, [changed])
+    assert caught.value.refusals[0][1].field == "alphabets"
+    await apply(store, [msgspec.structs.replace(LINK, window=3)])
+    both = [changed, msgspec.structs.replace(spare, alphabets=("gsm7", "gsm7-tr", "ucs2"))]
+    await apply(store, both)
+    await remove(store, Group, "carriers")
+    await apply(store, [msgspec.structs.replace(spare, packed=True)])
+
+
+async def test_a_prefix_has_a_route_to_each_endpoint(store):
+    await apply(store, ALL)
+    second = built(Route, prefix="+1", endpoint="group:carriers", cost=1, hours=["Mon-Fri 8:00-18:00"])
+    await add(store, second)
+    with pytest.raises(Duplicate):
+        await add(store, second)
+    assert await store.read(lambda tx: catalog.entries(tx, Route)) == [ROUTE, second]
+    await remove(store, Route, ROUTE.key)
+    assert await store.read(lambda tx: catalog.entries(tx, Route)) == [second]
+    assert second.hours == ("Mon-Fri 08:00-18:00",)
+
+
 async def test_two_desks_of_one_domain_are_refused(store):
     await apply(store, ALL)
     with pytest.raises(BadValue, match="one domain each"):
@@ -181,13 +230,26 @@ async def test_two_desks_of_one_domain_are_refused(store):
 
 async def test_what_is_named_stays(store):
     centre = built(CallCentre, name="b", default_link="link:acme", default_number="+13105550100")
-    await apply(store, [*ALL[:-3], ACCOUNT, LINK, centre, built(Number, number="+13105550100", call_centre="b")])
+    await apply(
+        store,
+        [
+            built(Route, prefix="+44", endpoint="group:carriers"),
+            *ALL[:-4],
+            ACCOUNT,
+            LINK,
+            GROUP,
+            centre,
+            built(Number, number="+13105550100", call_centre="b"),
+        ],
+    )
     for kind, key, user in (
         (CallCentre, "a", "number +12025550143"),
         (CallCentre, "a", "block +16175550001…+16175559999"),
         (CallCentre, "a", "desk 'd'"),
         (Link, "acme", "number +12025550143"),
         (Link, "acme", "call-centre 'b'"),
+        (Link, "acme", "group 'carriers'"),
+        (Group, "carriers", "route '+44→group:carriers'"),
         (Account, "agg1", "route '+1→account:agg1'"),
         (Number, "+18002530000", "block '+16175550001…+16175559999'"),
         (Number, "+13105550100", "call-centre 'b'"),
@@ -204,7 +266,7 @@ async def test_everything_can_be_removed_in_order_and_added_again(store):
         assert await remove(store, type(entry), entry.key) == entry
         with pytest.raises(UnknownEntry):
             await remove(store, type(entry), entry.key)
-    assert await apply(store, ALL) == catalog.Applied(added=9, changed=0, unchanged=0)
+    assert await apply(store, ALL) == catalog.Applied(added=10, changed=0, unchanged=0)
 
 
 async def test_a_number_moves_to_another_call_centre_by_leaving_first(store):
@@ -236,7 +298,7 @@ async def test_the_audit_says_who_what_when_and_no_secret(store):
     ]
     assert rows[1].detail == '{"password":"***","window":8}'
     everything = await store.read(lambda tx: catalog.audit(tx, 100))
-    assert len(everything) == 11
+    assert len(everything) == 12
     assert "geheim" not in repr(everything)
     older = await store.read(lambda tx: catalog.audit(tx, 100, before=rows[1].id))
     assert older == everything[2:]

@@ -62,6 +62,19 @@ def test_apply_is_idempotent(cli, tmp_path):
     assert cli("apply", file) == "0 added, 1 changed, 4 as they were\n"
 
 
+def test_a_route_whose_endpoint_is_changed_in_the_file_is_told_of(cli, tmp_path):
+    file = tmp_path / "tables.toml"
+    second = TABLES.partition("[[account]]")[0].replace('"acme"', '"other"')
+    file.write_text(TABLES + second)
+    cli("apply", str(file))
+    file.write_text((TABLES + second).replace('"link:acme"', '"link:other"'))
+    result = CliRunner().invoke(provision, ["apply", str(file)], env={"SMSHUB_CONFIG": str(cli.path)})
+    assert "note: route *→link:acme is not in tables.toml" in result.stderr
+    cli("route", "remove", "*", "link:acme")
+    result = CliRunner().invoke(provision, ["apply", str(file)], env={"SMSHUB_CONFIG": str(cli.path)})
+    assert result.stderr == ""
+
+
 def test_apply_tells_every_refusal_with_its_line(cli, tmp_path):
     (tmp_path / "a.toml").write_text(TABLES)
     (tmp_path / "b.toml").write_text(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
@@ -41,6 +44,41 @@ def test_an_upgraded_store_has_the_declared_tables(tmp_path: Path) -> None:
 def test_an_upgraded_postgresql_has_the_declared_tables(postgres_url: str) -> None:
     schema.upgrade(postgres_url)
     assert differences(postgres_url.replace("postgresql://", "postgresql+psycopg://")) == []
+
+
+def test_routes_are_named_anew_and_back(tmp_path: Path) -> None:
+    """Before 0003 a route was named by its prefix alone."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    schema.upgrade(url)
+    engine = sqlalchemy.create_engine(url)
+
+    def rows() -> list[tuple[str, str]]:
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT name, settings FROM route ORDER BY settings")
+            return [(row[0], json.loads(row[1])["settings"]["endpoint"]) for row in found]
+
+    def to(revision: str) -> None:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        with engine.begin() as connection:
+            config.attributes["store_connection"] = connection
+            step = alembic.command.downgrade if revision == "0002" else alembic.command.upgrade
+            step(config, revision)
+
+    def put(prefix: str, endpoint: str, name: str) -> None:
+        settings = json.dumps({"version": 1, "settings": {"prefix": prefix, "endpoint": endpoint}})
+        with engine.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO route VALUES (?, ?, 0)", (name, settings))
+
+    to("0002")
+    put("*", "link:a", "*")
+    put("+1", "account:b", "+1")
+    to("0003")
+    assert rows() == [("*→link:a", "link:a"), ("+1→account:b", "account:b")]
+    put("+1", "link:a", "+1→link:a")
+    to("0002")
+    assert rows() == [("*", "link:a"), ("+1", "account:b")]
+    engine.dispose()
 
 
 def test_prepare_sets_a_new_store_up_and_leaves_a_ready_one_alone(tmp_path: Path) -> None:
