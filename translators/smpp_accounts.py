@@ -225,6 +225,7 @@ class SmppAccounts:
         self._server = Server(self._work, self._authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
         # argon2 takes 64 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
         self._hashing = trio.CapacityLimiter(2)
+        self._turns = trio.CapacityLimiter(2)  # what was found out is written down before it is the next one's turn
         self._chance = random.SystemRandom()
 
     async def run(
@@ -250,30 +251,33 @@ class SmppAccounts:
         rules = LockRules()
         if settings is not None:
             rules = LockRules(settings.lock_out_after, round(settings.lock_out_s * 1e6))
-        password_hash = settings.password_hash if settings is not None else ""
-
-        def look() -> bool | None:
-            # Asked here, in its turn: binds that came at once with this one may have locked it meanwhile.
+        if not self._lock_out.admits(name, request.peer, rules, self._clock()):
+            return self._locked(name)
+        async with self._turns:
+            # Asked again in its turn: binds that came at once with this one may have locked it meanwhile.
             if not self._lock_out.admits(name, request.peer, rules, self._clock()):
-                return None
-            return self._verify(password_hash, request.password)
-
-        fits: bool | None = None
-        if self._lock_out.admits(name, request.peer, rules, self._clock()):
-            fits = await trio.to_thread.run_sync(look, limiter=self._hashing, abandon_on_cancel=True)
-        if fits is None:
-            self._observer.count("bind_while_locked", account=name)
-            return CommandStatus.ESME_RBINDFAIL
-        if account is None or not fits:
-            if self._lock_out.failed(name, request.peer, rules, self._clock()):
+                return self._locked(name)
+            password_hash = account.settings.password_hash if account is not None else ""
+            fits = await trio.to_thread.run_sync(
+                self._verify, password_hash, request.password, limiter=self._hashing, abandon_on_cancel=True
+            )
+            if account is not None and fits:
+                self._lock_out.succeeded(name, request.peer, self._clock())
+            elif self._lock_out.failed(name, request.peer, rules, self._clock()):
                 self._observer.count("locked_out", account=name)
                 log.warning("locked out", account=name, peer=request.peer, for_s=rules.lock_us / 1e6)
-            return CommandStatus.ESME_RINVSYSID if account is None else CommandStatus.ESME_RINVPASWD
-        self._lock_out.succeeded(name, request.peer, self._clock())
+        if account is None:
+            return CommandStatus.ESME_RINVSYSID
+        if not fits:
+            return CommandStatus.ESME_RINVPASWD
         states = account.settings.bind_states
         if states and request.state not in states:
             return CommandStatus.ESME_RBINDFAIL
         return account.grant()
+
+    def _locked(self, account: str) -> int:
+        self._observer.count("bind_while_locked", account=account)
+        return CommandStatus.ESME_RBINDFAIL
 
     async def _work(self, session: Session, grant: Grant) -> None:
         account: SmppAccount = grant.subject
