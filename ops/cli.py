@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from ops.cli_text import text_group
 from ops.config import Config, ConfigErrors, file_problems
 from ops.daemon import run_daemon
 from ops.demo import run_demo, run_stage
+from ops.rehearsal import rehearse
 from store.migrations import current_revision, head_revision
 
 TROUBLE = 1  # exit status when the daemon cannot go on; 2 is a refused command
@@ -47,7 +49,7 @@ def run(config: Config, demo: bool) -> None:
 @main.command()
 @config_options
 def check(config: Config) -> None:
-    """Check the configuration file, the files and variables it names, and the store; change nothing."""
+    """Check the configuration file, what it names, and what the catalog would say to it; change nothing."""
     problems = file_problems(config, os.environ)
     if problems:
         raise CommandRefused(str(ConfigErrors(config.path, problems)))
@@ -57,6 +59,9 @@ def check(config: Config) -> None:
     state = "empty: the daemon will set it up" if has is None else f"schema {has}"
     if has not in (None, needs):
         raise CommandRefused(str(schema.SchemaMismatch(str(has), str(needs))))
+    if config.entries:
+        with refusals_told():
+            trio.run(partial(rehearse, config, url, is_ready=has is not None))
     click.echo(f"{config.path or 'defaults'}: no errors; {len(config.entries)} entries; store {state}")
 
 

@@ -35,7 +35,7 @@ from ops.toml_lines import Path as KeyPath
 from ops.toml_lines import line_of, lines_of
 from provisioning.claims import Claims
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, UnreadableSecret, did_you_mean
-from provisioning.fields import Field, Form, fields_of, key_names, secret_from
+from provisioning.fields import Field, Form, check_secret_length, fields_of, key_names, secret_from
 from provisioning.model import KINDS, Block, Desk, Entry, Number, build, key_of
 from provisioning.secret import Secret, SecretKind
 
@@ -377,8 +377,8 @@ def file_problems(config: Config, environ: Mapping[str, str]) -> list[ConfigErro
                 problems.append(ConfigError(line, where, f"{value!r}: there is no such file, or it cannot be read"))
             elif isinstance(value, Secret) and value.kind is not SecretKind.HASH:
                 try:
-                    value.reveal(environ)
-                except UnreadableSecret as error:
+                    check_secret_length(field, value.reveal(environ))
+                except (UnreadableSecret, BadValue) as error:
                     problems.append(ConfigError(line, where, str(error)))
     return problems
 
