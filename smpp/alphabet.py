@@ -120,13 +120,14 @@ class Alphabet(ABC):
 
 
 def _name_of(locking: int, single: int) -> str:
-    """``gsm7``; ``gsm7-tr`` for all the tables of a language; ``gsm7-tr-single`` for its single shift table alone."""
+    """``gsm7``; ``gsm7-tr`` for all the tables of a language; ``gsm7-tr-single`` or ``gsm7-tr-locking`` for one."""
     if not (locking or single):
         return "gsm7"
-    language = LANGUAGES.get(single, "")
-    if language and locking == (single if single in LOCKING_SHIFT else 0):
-        return f"gsm7-{language}"
-    return f"gsm7-{language}-single" if language and not locking else f"gsm7-{locking}-{single}"
+    if locking == (single if single in LOCKING_SHIFT else 0):
+        return f"gsm7-{LANGUAGES[single]}"
+    first = f"-{LANGUAGES[locking]}-locking" if locking else ""
+    second = f"-{LANGUAGES[single]}-single" if single else ""
+    return f"gsm7{first}{second}"
 
 
 class SeptetAlphabet(Alphabet):

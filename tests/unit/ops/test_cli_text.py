@@ -49,9 +49,9 @@ def test_the_characters_that_made_it_ucs2_are_named() -> None:
     assert result.stdout.splitlines() == [
         "alphabet: ucs2",
         "characters: 12",
-        "units: 12",
+        "units: 12 16-bit units",
         "parts: 1",
-        "  1: 12 characters, 12 units",
+        "  1: 12 characters, 12 of 70 16-bit units",
         "not in gsm7:",
         "  ı U+0131 LATIN SMALL LETTER DOTLESS I (2 times)",
         "  ş U+015F LATIN SMALL LETTER S WITH CEDILLA",
@@ -66,14 +66,60 @@ def test_many_characters_are_summed_up() -> None:
 
 
 def test_national_tables_are_counted_with_their_header() -> None:
-    told = counted("--alphabets", "gsm7,ucs2,gsm7-tr", "ığş" * 10)
-    assert told["parts"] == [{"alphabet": "gsm7-tr", "characters": 30, "units": 30, "header_octets": 7}]
+    told = counted("--alphabets", "gsm7,ucs2,gsm7-tr", "ığş" * 30)
+    assert told["parts"] == [
+        {
+            "alphabet": "gsm7-tr-locking",
+            "characters": 90,
+            "units": 90,
+            "units_at_most": 155,
+            "header_octets": 4,
+            "octets": 94,
+        }
+    ]
 
 
 def test_blocks_may_be_of_several_alphabets() -> None:
     told = counted("--method", "blocks", "a" * 160 + "ш")
     assert [part["alphabet"] for part in told["parts"]] == told["alphabets"] == ["gsm7", "ucs2"]
-    assert "  2: 1 characters, 1 units, ucs2" in count("--method", "blocks", "a" * 160 + "ш").stdout
+    assert "  2: 1 characters, 1 of 70 16-bit units, ucs2" in count("--method", "blocks", "a" * 160 + "ш").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"), [("a" * 160, [140]), ("a" * 161, [140, 14]), ("ш" * 3, [6]), ("hellohello", [9])]
+)
+def test_packed_septets_take_fewer_octets_and_count_the_same(text: str, octets: list[int]) -> None:
+    told = counted("--packed", text)
+    assert [part["octets"] for part in told["parts"]] == octets
+    assert [part["units"] for part in told["parts"]] == [part["units"] for part in counted(text)["parts"]]
+
+
+def test_the_messages_that_an_smsc_cuts_a_payload_into_are_told() -> None:
+    told = counted("--method", "payload", "a" * 400)
+    assert (told["messages"], len(told["parts"])) == (3, 1)
+    assert "messages: 3, into which the SMSC cuts it" in count("--method", "payload", "a" * 400).stdout
+    assert counted("--method", "payload", "a")["messages"] == 1
+    assert "messages" not in count("a" * 400).stdout
+
+
+def test_what_is_transliterated_is_shown() -> None:
+    text = "it’s “ok”…" + "a" * 100
+    assert counted(text)["sent"] is None
+    told = counted("--transliterate", text)
+    assert told["sent"] == 'it\'s "ok"...' + "a" * 100
+    assert (told["alphabets"], told["characters"], len(told["parts"])) == (["gsm7"], 112, 1)
+    assert len(counted(text)["parts"]) == 2
+    lines = count("--transliterate", "it’s\u00ad").stdout.splitlines()
+    assert lines[-3:] == [
+        "sent as: it's",
+        '  ’ U+2019 RIGHT SINGLE QUOTATION MARK becomes "\'"',
+        "  U+00AD SOFT HYPHEN becomes nothing",
+    ]
+    assert counted("--transliterate", "it’s 😀")["sent"] is None
+
+
+def test_data_coding_0_may_mean_something_else() -> None:
+    assert counted("--alphabets", "latin1,ucs2", "--default", "latin1", "ã" * 140)["parts"][0]["octets"] == 140
 
 
 def test_the_text_of_standard_input_is_without_its_last_line_feed() -> None:
