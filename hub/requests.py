@@ -309,8 +309,7 @@ class Requests:
             if changed is None or len(changed.text) > MAX_TEXT_CHARACTERS:
                 return Effect.IMPOSSIBLE
             changed = msgspec.structs.replace(changed, text=mended(changed.text))
-            next_us = changed.not_before_us if changed.not_before_us > self._clock() else 0
-            standing = journal.Standing(changed, State.QUEUED, 0, 0, next_us, 0)
+            standing = journal.Standing(changed, State.QUEUED, 0, 0, changed.not_before_us, 0)
             rewritten = standing if await self._write(standing) else None
         finally:
             dispatcher.let_go(message_id, self._clock(), rewritten)
