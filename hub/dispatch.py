@@ -17,8 +17,9 @@ Rules:
    transaction of what they tell of, so nothing but the store knows their order.
 6. **Nothing is read twice.** A row read from the store is dropped when its entry is held, or went out of memory while
    the read ran.
-7. **Who waits long waits in the store**: texts that are not due yet always, refused ones (with all of their lane) when
-   memory is half full. A thousand handsets that are switched off must not stop a carrier's traffic.
+7. **Who waits long waits in the store**: texts that are not due yet always; refused ones (with all of their lane), and
+   those of a number whose gap many others wait for, when memory is half full. A thousand handsets that are switched
+   off, or one number's campaign, must not stop a carrier's traffic.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ class Dispatcher:
         self.hold_in_doubt = hold_in_doubt
         self.endpoint = endpoint
         self.name = endpoint.name
-        self.lanes: Lanes[Queued] = Lanes(endpoint.gap_us)
+        self._paced = endpoint.source_gap_us > 0
+        self.lanes: Lanes[Queued] = Lanes(endpoint.gap_us, endpoint.source_gap_us)
         self.held: dict[int, Queued] = {}
         self.resumed_in_doubt = 0
         self._store = store
@@ -196,6 +198,10 @@ class Dispatcher:
         texts.at = message_id
         key = (source, destination)
         lane = lanes.lane(key)
+        if self._paced and self._is_crowded(source):
+            if lane is None:
+                lane = lanes.rest(key, source, now_us)
+            lane.more = True
         if lane is not None and (lane.more or len(lane) >= DEPTH):
             lane.more = True
             lane.on_the_way += 1
@@ -204,11 +210,18 @@ class Dispatcher:
             return None
         entry = Queued(message_id, message)
         self.held[message_id] = entry
-        lanes.push(key, entry)
+        lanes.push(key, entry, source)
         if self._seized < self.endpoint.room() and lanes.seize(entry, now_us):
             entry.claimed = entry.seized = True
             self._seized += 1
         return entry
+
+    def _is_crowded(self, source: str) -> bool:
+        """Whether new texts of a source are left to the store: they would only take the place of others'."""
+        lanes = self.lanes
+        return (
+            lanes.size > self._heads // 2 and lanes.is_crowded(source) and lanes.sleeping < SLEEPING_LANES * self._heads
+        )
 
     def commit_done(self, entries: Sequence[Queued], left: Sequence[int], now_us: int) -> None:
         """The journal has what was reserved: ``entries`` in memory, ``left`` (ids) in the store only."""
@@ -414,7 +427,7 @@ class Dispatcher:
                 self._rewritten[message_id] = rewritten
             if entry is not None:
                 entry.message, entry.payloads, entry.claimed = rewritten.message, None, False
-            if rewritten.next_us > now_us:  # who waits for a time waits in the store
+            if rewritten.next_us > (now_us if entry is not None else 0):  # who waits for a time waits in the store
                 if entry is not None:
                     self.ended(entry, now_us)
                 self._alarm.note(message_id, rewritten.next_us)
@@ -603,6 +616,17 @@ class Dispatcher:
             and self.lanes.sleeping < SLEEPING_LANES * self._heads
         ):
             self.lanes.sleep(key, standing.next_us)
+        elif (
+            self._paced
+            and message.kind is Kind.TEXT
+            and standing.state is State.QUEUED
+            and (lane is None or lane.head is not None)
+            and self._is_crowded(message.source)
+        ):
+            if lane is None:
+                self.lanes.rest(key, message.source, now_us)
+            else:
+                lane.more = True
         else:
             self._enter(key, standing)
 
@@ -617,7 +641,8 @@ class Dispatcher:
             entry.in_doubt += 1
             self.resumed_in_doubt += 1
         self.held[entry.id] = entry
-        lane = self.lanes.push(key, entry)
+        message = standing.message
+        lane = self.lanes.push(key, entry, message.source if message.kind is Kind.TEXT else "")
         if lane.head is entry:
             self.lanes.wait(lane, standing.next_us)
         if entry.id not in self._gripped:
