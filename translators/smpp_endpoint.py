@@ -105,7 +105,7 @@ class SmppEndpoint:
         self._to_esme = make is p.DeliverSm
         self._clock = clock
         self._pace = Pace(per_s)
-        self._limited = per_s > 0
+        self._throttled = self._lost = 0  # of the answers being looked at
         self._times = dialect.send_validity and dialect.submit_with == DATA_SM
         self._fits = dialect.transliterate == TO_FIT
         self._unsent: list[Outcome] = []
@@ -123,7 +123,7 @@ class SmppEndpoint:
         """See ``hub.endpoint.Endpoint``."""
         carriers = self._carriers
         room = carriers[0].room if len(carriers) == 1 else sum([session.room for session in carriers])
-        if room and (self._limited or self._pace.resting_until_us):
+        if room and self._pace.is_on:
             now_us = self._clock()
             room = min(room, self._pace.allowance(now_us))
             if room < 1:
@@ -133,8 +133,7 @@ class SmppEndpoint:
 
     def deliver(self, parts: Sequence[Part]) -> None:
         """See ``hub.endpoint.Endpoint``."""
-        if self._limited:
-            self._pace.spend(len(parts))
+        self._pace.spend(len(parts))
         at = 0
         for session in sorted(self._carriers, key=lambda s: -s.room) if len(self._carriers) > 1 else self._carriers:
             batch = parts[at : at + session.room] if at or len(parts) > session.room else parts
@@ -154,6 +153,10 @@ class SmppEndpoint:
         """Parts with the time that each has left."""
         now_us = self._clock()
         return [(smpp_messages.with_time_to_live(part.payload, part.message, now_us), part) for part in parts]
+
+    def rate_limit(self) -> float:
+        """Parts a second that may be sent now, by agreement or because the peer was sent too many; 0 for no limit."""
+        return self._pace.limit(self._clock()) if self._pace.is_on else 0.0
 
     @property
     def is_bound(self) -> bool:
@@ -428,14 +431,26 @@ class SmppEndpoint:
         try:
             while True:
                 answers = await session.receive_answers()
-                now_us = self._clock()
-                await self._report([self._outcome(answer, now_us) for answer in answers])
+                self._throttled = self._lost = 0
+                outcomes = [self._outcome(answer) for answer in answers]
+                self._slow_down(len(outcomes))
+                await self._report(outcomes)
         except SessionEnded:
             return
 
-    def _outcome(self, answer: Answer, now_us: int) -> Outcome:
+    def _slow_down(self, answers: int) -> None:
+        """Let the peer's answers say how fast it wants to be sent to."""
+        throttled, lost = self._throttled, self._lost
+        in_flight = sum([session.connection.unanswered for session in self._carriers]) if throttled else 0
+        taken = answers - throttled - lost
+        self._pace.answered(taken, throttled, self._clock(), lost=lost, in_flight=in_flight)
+        if throttled:
+            self._brakes.set()
+
+    def _outcome(self, answer: Answer) -> Outcome:
         part, response = answer.key, answer.response
         if response is None:
+            self._lost += 1
             if answer.lost is Lost.UNSENT or answer.lost is Lost.NOT_BOUND:  # nobody has taken it: no doubt
                 return Outcome(part, Result.UNSENT)
             if answer.lost is Lost.UNENCODABLE:
@@ -444,8 +459,6 @@ class SmppEndpoint:
         status = response.command_status
         result = smpp_messages.result_of(status)
         if result is Result.ACCEPTED:
-            if self._pace.resting_until_us:
-                self._pace.accepted(now_us)
             if isinstance(response, p.GenericNack):
                 return Outcome(part, Result.IN_DOUBT, reason="generic_nack")
             carrier_id = getattr(response, "message_id", "")
@@ -453,8 +466,7 @@ class SmppEndpoint:
             note = self._note(part) if self._fits and part.number == part.total else ""
             return Outcome(part, Result.ACCEPTED, carrier_id, reason=note, receipt_expected=awaited, via=self.name)
         if result is Result.THROTTLED:
-            self._pace.throttled(now_us)
-            self._brakes.set()
+            self._throttled += 1
         return Outcome(part, result, reason=status_name(status))
 
     def _note(self, part: Part) -> str:

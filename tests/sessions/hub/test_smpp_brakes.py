@@ -28,7 +28,8 @@ async def test_a_throttled_link_rests_though_it_binds_again(autojump_clock: Any,
         assert now_us() - start < 400_000
         assert bench.endpoint.room() == 0
         await trio.sleep(0.6)
-        assert bench.endpoint.room() == 10
+        assert bench.endpoint.room() == 1  # it goes on slowly
+        assert bench.endpoint.rate_limit() < 2
 
 
 async def test_an_agreed_rate_counts_pdus_and_not_texts(autojump_clock: Any) -> None:

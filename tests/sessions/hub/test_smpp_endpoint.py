@@ -254,7 +254,7 @@ async def test_a_throttled_peer_rests_and_the_hub_is_woken_when_it_is_over(autoj
         assert [result for _, result in bench.road.results()] == [Result.THROTTLED] * 2
         assert bench.endpoint.room() == 0
         await trio.sleep(0.6)
-        assert bench.endpoint.room() == 10
+        assert bench.endpoint.room() == 1  # it goes on slowly
         assert [at - start for at in bench.road.woken[woken:]] == [pytest.approx(500_000, abs=2_000)]
 
 
