@@ -20,6 +20,7 @@ import trio
 from trio.testing import MockClock as Clock
 
 from hub import Arrival, Hub, Kind, Message, Outcome, Part, Result, State, Unsplittable, Verdict
+from hub.enum_answers import EnumAnswers
 from hub.filters import FilterSettings
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.tables import message as message_table
@@ -228,6 +229,7 @@ class World:
         part_wait_us: int = 120 * SECOND,
         waits: RetryWaits = DEFAULT_WAITS,
         filters: FilterSettings | None = None,
+        answers: EnumAnswers | None = None,
         **hold: bool,
     ) -> AsyncIterator[Hub]:
         """A hub that runs for as long as the body lasts, and is then dropped."""
@@ -241,6 +243,7 @@ class World:
             part_wait_us=part_wait_us,
             waits=waits,
             filters=filters,
+            answers=answers,
         )
         for endpoint in self.endpoints.values():
             endpoint.forget()

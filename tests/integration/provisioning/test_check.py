@@ -54,7 +54,12 @@ def test_a_sound_file_over_an_empty_store_makes_nothing(check: Check) -> None:
         ('endpoint = "group:pair"', 'endpoint = "link:nobody"', "[[route]]", "endpoint = 'link:nobody' does not exist"),
         ('endpoint = "group:pair"', 'endpoint = "group:par"', "[[route]]", "did you mean 'group:pair'"),
         ('endpoint = "group:pair"', 'endpoint = "pair"', 'endpoint = "pair"', "endpoint: 'pair': write 'link:NAME'"),
-        ('standby = ["other"]', 'standby = ["othr"]', "[[group]]", "standby = 'othr' does not exist; did you mean 'other'"),
+        (
+            'standby = ["other"]',
+            'standby = ["othr"]',
+            "[[group]]",
+            "standby = 'othr' does not exist; did you mean 'other'",
+        ),
         ('standby = ["other"]', 'standby = ["acme"]', "standby", "standby: 'acme': is named twice"),
         ('["acme=3"]', '["acme=x"]', "links", "links: 'acme=x': the weight is a whole number"),
         ('["acme=3"]', "[]", "links", "links: []: name one at least"),
