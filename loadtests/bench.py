@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from loadtests import codec
 from loadtests.processes import HELPLINE, PASSWORD, ROOT, Echo, HubProcess, Place, Tool, ToolFailed, free_ports
 from loadtests.profile import Profiler
 from loadtests.wire import CUSTOMERS_OF_A_LINK
@@ -38,7 +39,7 @@ IDLE_BINDS = 1000
 LINKS = 10
 LINK_RATE = 200.0  # texts a second for the link that is slow
 SLOW_S = 5.0
-MEASUREMENTS = ("echo", "account", "half", "receipts", "desk", "idle", "slow", "million")
+MEASUREMENTS = ("codec", "echo", "account", "half", "receipts", "desk", "idle", "slow", "million")
 GOALS = {
     "account_to_link_msgs_per_s": (">=", 8000.0),
     "link_to_xmpp_msgs_per_s": (">=", 4000.0),
@@ -453,6 +454,10 @@ def main() -> None:
     try:
         bench.figures["fdatasync_64k_ms"] = fdatasync_ms(directory)
         bench.figures["interpreter_score_s"] = interpreter_score()
+        if "codec" in options.only:
+            compared = codec.compare(options.runs)
+            codec.show(compared)
+            bench.figures |= codec.figures(compared)
         if "echo" in options.only:
             bench.echo()
         if options.only & {"account", "half", "receipts", "desk"}:
