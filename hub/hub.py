@@ -35,7 +35,7 @@ from threading_tokens import Contention, registry
 FILTERS_S = 1.0  # what accounts have sent today is written
 SWEEP_S = 1.0  # parts that never came, operators' requests
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
-PARKED_S = 600.0
+PARKED_S = 60.0
 THREADS_PAGE = 500  # threads ended in one write: intake waits for it
 EXPIRY_PAGE = 1000  # messages ended in one write
 
@@ -306,7 +306,9 @@ class Hub:
 
     async def _forget_parked(self) -> None:
         now_us = self.clock()
-        await self.store.transact(lambda tx: operations.forget_parked(tx, now_us))
+        forgotten = operations.FORGET_PAGE
+        while forgotten >= operations.FORGET_PAGE:
+            forgotten = await self.store.transact(lambda tx: operations.forget_parked(tx, now_us))
 
     async def _end_waiting(self, standings: Sequence[journal.Standing], reason: str) -> None:
         """End messages that wait, in memory or only in the store. Those that are being given are left alone."""

@@ -19,6 +19,8 @@ from hub.tables import arrived_part, message, operator_request, parked_receipt
 from store import Transaction
 from threading_tokens.tables import event_table, thread_table
 
+FORGET_PAGE = 5_000  # parked receipts forgotten in one write
+MAX_PARKED = 100_000  # rows; a receipt overtakes its answer by seconds, and no carrier sends that many in these
 REQUESTS_PAGE = 100  # requests carried out between two looks at what else came
 PENDING = (State.QUEUED, State.SUBMITTING)
 
@@ -124,10 +126,26 @@ def drop_dead(tx: Transaction, message_id: int) -> bool:
     return bool(changed.rowcount)
 
 
-def forget_parked(tx: Transaction, now_us: int) -> int:
-    """Forget parked receipts that nothing will match any more. Returns: how many."""
-    gone = tx.sql.execute(delete(parked_receipt).where(parked_receipt.c.parked_us < now_us - PARKED_US))
-    return int(gone.rowcount)
+def forget_parked(tx: Transaction, now_us: int, limit: int = FORGET_PAGE) -> int:
+    """Forget parked receipts that nothing will match any more, and the oldest of too many.
+
+    Ids rise with time, so that the oldest are found by the primary key however many there are. A storm of receipts for
+    ids that nobody gave out (another system's, a replay, an attack) costs so much room and no more.
+
+    Args:
+        tx: a transaction.
+        now_us: now.
+        limit: at most so many at once: intake waits for this write.
+
+    Returns: how many.
+    """
+    c = parked_receipt.c
+    beyond = tx.sql.execute(select(c.id).order_by(c.id.desc()).limit(1).offset(MAX_PARKED)).scalar() or 0
+    oldest = tx.sql.execute(select(c.id, c.parked_us).order_by(c.id).limit(limit)).all()
+    last = max((row.id for row in oldest if row.id <= beyond or row.parked_us < now_us - PARKED_US), default=None)
+    if last is None:
+        return 0
+    return int(tx.sql.execute(delete(parked_receipt).where(c.id <= last)).rowcount)
 
 
 def listing(
