@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ops.cli_text import MOST_SHOWN, text_group
+from smpp.alphabet import BY_NAME
+from smpp.segmentation import Method
 
 
 def count(*words: str, stdin: bytes | None = None) -> Result:
@@ -141,3 +144,11 @@ def test_refusals_say_why(words: tuple[str, ...], stdin: bytes | None, said: str
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stdout == ""
+
+
+def test_the_reference_page_names_every_alphabet_and_method_and_shows_what_the_command_says() -> None:
+    page = Path(__file__).parents[3].joinpath("docs/reference/text.md").read_text()
+    assert [name for name in BY_NAME if f"`{name}`" not in page] == []
+    assert [method.value for method in Method if f"`{method.value}`" not in page] == []
+    told = count("--transliterate", "It’s ready – “ok”?").stdout
+    assert f"$ smshub text count --transliterate 'It’s ready – “ok”?'\n{told}```" in page

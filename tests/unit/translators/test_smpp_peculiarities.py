@@ -6,11 +6,11 @@ import pytest
 
 from hub.errors import Unsplittable
 from hub.model import Kind, Message, ReceiptState
-from smpp.alphabet import ASCII, GSM7, LATIN1, Alphabet
+from smpp.alphabet import ASCII, BY_NAME, GSM7, LATIN1, Alphabet
 from smpp.codec import decode, encode
 from smpp.constants import CommandStatus
 from smpp.errors import EncodeError
-from smpp.pdu import DeliverSm, SubmitSm
+from smpp.pdu import DataSm, DeliverSm, SubmitSm
 from smpp.receipt import IdForm
 from smpp.tlv import Tag
 from translators.smpp_addresses import address_of, address_to
@@ -56,6 +56,13 @@ def test_the_other_forms_of_a_receipts_id_go_along_where_the_link_says_so() -> N
     hexadecimal = read_message(deliver(b"id:255 stat:DELIVRD", 0x04), Dialect(id_form=IdForm.RESPONSE_HEX), NOW_US)
     assert {"255", "ff", "FF"} <= set(hexadecimal.attributes["ids"].split("|"))
     assert "ids" not in read_message(deliver(b"id:255 stat:DELIVRD", 0x04), DIALECT, NOW_US).attributes
+
+
+@pytest.mark.parametrize("make", [DeliverSm, DataSm])
+def test_a_receipt_may_stand_in_the_payload(make: type[DeliverSm] | type[DataSm]) -> None:
+    receipt = read_message(make(esm_class=4, tlvs=((PAYLOAD, DELIVERED),)), DIALECT, NOW_US).receipt
+    assert receipt is not None
+    assert (receipt.message_id, receipt.state) == ("77", ReceiptState.DELIVERED)
 
 
 def test_of_short_message_and_payload_the_short_message_counts() -> None:
@@ -109,6 +116,34 @@ def test_data_coding_0_is_read_and_written_as_the_peer_means_it(default: Alphabe
     assert read_message(deliver(octets, data_coding=0), dialect, NOW_US).text == text
     (pdu,) = write_messages(text_message(text), dialect, SubmitSm)
     assert (pdu.short_message, pdu.data_coding) == (octets, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "data_coding", "text", "octets"),
+    [
+        ("ascii", 1, "{a}~", b"{a}~"),
+        ("latin1", 3, "ã½", b"\xe3\xbd"),
+        ("shift-jis", 5, "あ", b"\x82\xa0"),
+        ("cyrillic", 6, "Щ№", b"\xc9\xf0"),
+        ("hebrew", 7, "שלום", b"\xf9\xec\xe5\xed"),
+        ("ucs2", 8, "😀", b"\xd8\x3d\xde\x00"),
+        ("euc-jp", 13, "あ", b"\xa4\xa2"),
+        ("euc-kr", 14, "가", b"\xb0\xa1"),
+    ],
+)
+def test_every_alphabet_is_named_where_it_is_not_the_default(
+    name: str, data_coding: int, text: str, octets: bytes
+) -> None:
+    alphabet = BY_NAME[name]
+    for dialect, written in (
+        (Dialect(allowed=(alphabet,)), data_coding),
+        (Dialect(default=alphabet, allowed=(alphabet,)), 0),
+    ):
+        (pdu,) = write_messages(text_message(text), dialect, SubmitSm)
+        assert isinstance(pdu, SubmitSm)
+        assert (pdu.data_coding, pdu.short_message) == (written, octets)
+        assert read_message(pdu, dialect, NOW_US).text == text
+    assert read_message(deliver(octets, data_coding=data_coding), DIALECT, NOW_US).text == text
 
 
 def test_a_text_of_more_than_255_parts_is_not_sent() -> None:
