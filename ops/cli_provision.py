@@ -222,6 +222,8 @@ def _given(kind: type[Entry], options: Mapping[str, Any]) -> tuple[dict[str, Any
                 words = options.get(key)
                 if words is True:
                     given[key] = ask_password(f"{field.name} of the {kind.KIND}")
+                elif words == "" and not field.required:
+                    given[field.name] = None  # it need not be there
                 elif words:
                     given[key] = str(Path(words).resolve()) if key.endswith("_file") else words
         elif options.get(field.name) is not None:

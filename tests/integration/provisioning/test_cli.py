@@ -93,6 +93,19 @@ def test_apply_tells_every_refusal_with_its_line(cli, tmp_path):
     assert [row["name"] for row in json.loads(cli("call-centre", "list", "--json"))] == ["helpline"]
 
 
+def test_a_secret_that_need_not_be_there_is_taken_away_by_an_empty_word(cli):
+    cli("link", "add", "acme", "--host", "h.example", "--system-id", "s", "--password-env", "PW")
+    assert json.loads(cli("link", "show", "acme", "--json"))["outbind_password"] is None
+    cli("link", "set", "acme", "--outbind-port", "2776", "--outbind-password-env", "PW")
+    cli("link", "set", "acme", "--window", "7")
+    assert json.loads(cli("link", "show", "acme", "--json"))["outbind_password"] == "env PW"
+    assert "outbind_port" in cli("link", "set", "acme", "--outbind-port", "0", status=2)
+    cli("link", "set", "acme", "--outbind-password-file", "", "--outbind-port", "0")
+    assert json.loads(cli("link", "show", "acme", "--json"))["outbind_password"] is None
+    cli("link", "set", "acme", "--password-env", "")  # this one must be there: an empty word is none
+    assert json.loads(cli("link", "show", "acme", "--json"))["password"] == "env PW"
+
+
 def test_a_wrong_configuration_is_told_and_ends_with_2(cli):
     cli.path.write_text(HEAD + "[smpp]\nprot = 1\n")
     assert "hub.toml:4: smpp.prot" in cli("number", "list", status=2)

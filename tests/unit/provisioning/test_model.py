@@ -11,6 +11,7 @@ from provisioning import (
     Block,
     CallCentre,
     Desk,
+    Group,
     Link,
     Number,
     Route,
@@ -18,6 +19,7 @@ from provisioning import (
     SecretKind,
     build,
     built,
+    key_of,
 )
 from provisioning.fields import fields_of
 
@@ -207,6 +209,40 @@ def test_tls_settings_go_together():
 def test_csr_domains_default_to_the_directors():
     assert built(Desk, **DESK).csr_domains == ("example.net",)
     assert built(Desk, **DESK, allowed_domains=["a.example"]).csr_domains == ("a.example",)
+
+
+def test_settings_that_need_each_other():
+    assert "outbind_port" in problems_of(Link, {**LINK, "outbind_password": "x"})
+    assert "outbind_host" in problems_of(Account, {**ACCOUNT, "outbind_password": "x"})
+    assert "ton_npi_rules" in problems_of(Link, {**LINK, "ton_npi_rules": ["source 7 1/1"] * 1001})
+    assert "opt_out_languages" in problems_of(CallCentre, {"name": "c", "opt_out_languages": []})
+    assert built(CallCentre, name="c", opt_out="off", opt_out_languages=[]).opt_out_languages == ()
+
+
+def test_a_group_names_each_link_once_and_one_at_least():
+    group = built(Group, name="g", links=["a=3", "b"], standby=["c"])
+    assert (group.endpoint, group.members, group.link_names) == ("group:g", (("a", 3), ("b", 1)), ("a", "b", "c"))
+    assert "links" in problems_of(Group, {"name": "g", "links": []})
+    assert "links" in problems_of(Group, {"name": "g"})
+    assert "links" in problems_of(Group, {"name": "g", "links": ["a", "a=2"]})
+    assert "standby" in problems_of(Group, {"name": "g", "links": ["a"], "standby": ["a"]})
+    assert "standby" in problems_of(Group, {"name": "g", "links": ["a"], "standby": ["b=2"]})
+    assert "links" in problems_of(Group, {"name": "g", "links": [f"l{n}" for n in range(101)]})
+
+
+def test_a_route_is_named_by_prefix_and_endpoint():
+    route = built(Route, prefix="+1", endpoint="group:g", hours=["mon-fri 8:00-18:00"], time_zone="America/New_York")
+    assert route.key == "+1→group:g" == key_of(Route, ["+1", "group:g"])
+    assert route.hours == ("Mon-Fri 08:00-18:00",)
+    assert "time_zone" in problems_of(Route, {"prefix": "*", "endpoint": "link:a", "time_zone": "Europe/London"})
+    assert "hours" in problems_of(Route, {"prefix": "*", "endpoint": "link:a", "hours": ["Mon 8:00-9:00"] * 51})
+    for field, value in (("weight", 0), ("weight", 1001), ("cost", -1), ("element", "x"), ("hours", ["always"])):
+        assert field in problems_of(Route, {"prefix": "*", "endpoint": "link:a", field: value})
+
+
+def test_a_secret_that_need_not_be_given_may_be_given_as_nothing():
+    assert built(Link, **LINK, outbind_password=None).outbind_password is None
+    assert "password" in problems_of(Link, {**LINK, "password": None})
 
 
 @pytest.mark.parametrize("endpoint", ["desk:x", "acme", ""])

@@ -1,6 +1,8 @@
 """Names, addresses, identification elements (H8)."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provisioning import BadValue, ElementKind, parse_element
 from provisioning.syntax import (
@@ -8,12 +10,16 @@ from provisioning.syntax import (
     read_endpoint,
     read_host,
     read_jid,
+    read_language,
+    read_member,
     read_name,
     read_network,
     read_prefix,
     read_source,
     read_system_id,
+    read_ton_npi_rule,
 )
+from translators.smpp_addresses import read_ton_npi_rule as smpp_rule
 
 
 @pytest.mark.parametrize(
@@ -122,3 +128,72 @@ def test_refusals_show_value_and_field(reader, text):
     with pytest.raises(BadValue) as caught:
         reader(text, "x")
     assert (caught.value.field, caught.value.value) == ("x", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [("acme", "acme"), ("acme=3", "acme=3"), ("acme = 1000", "acme=1000"), ("acme=1", "acme"), ("acme=007", "acme=7")],
+)
+def test_links_of_a_group(text, canonical):
+    assert read_member(text, "links") == canonical
+    assert read_member(canonical, "links") == canonical
+
+
+@pytest.mark.parametrize("text", ["acme=", "acme=0", "acme=1001", "acme=x", "acme=-1", "acme=1.5", "=3", "A", "acme=²"])
+def test_what_is_no_link_of_a_group(text):
+    with pytest.raises(BadValue, match="links"):
+        read_member(text, "links")
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("source 77377 3/0", "source 77377 3/0"),
+        ("destination  +1*   1/1", "destination +1* 1/1"),
+        ("source ACME 05/00", "source ACME 5/0"),
+        ("source * 6/18", "source * 6/18"),
+    ],
+)
+def test_rules_for_ton_and_npi(text, canonical):
+    assert read_ton_npi_rule(text, "ton_npi_rules") == canonical
+    rule = smpp_rule(canonical)
+    assert (rule.of_source, f"{rule.ton}/{rule.npi}") == (canonical.startswith("source"), canonical.split()[2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "source",
+        "source 77377",
+        "sauce 77377 3/0",
+        "source 77377 7/0",
+        "source 77377 3/19",
+        "source 7* 3",
+        "source a** 1/1",
+    ],
+)
+def test_what_is_no_rule_for_ton_and_npi(text):
+    with pytest.raises(BadValue, match="ton_npi_rules"):
+        read_ton_npi_rule(text, "ton_npi_rules")
+
+
+@given(st.from_regex(r"(source|destination) [+*0-9A-Z]{1,6} [0-9]{1,2}/[0-9]{1,2}", fullmatch=True))
+def test_every_rule_that_is_accepted_is_one_that_links_can_read(text):
+    try:
+        canonical = read_ton_npi_rule(text, "ton_npi_rules")
+    except BadValue:
+        return
+    assert smpp_rule(canonical).beginning == canonical.split()[1].removesuffix("*")
+
+
+def test_languages():
+    assert read_language("EN", "opt_out_languages") == "en"
+    for text in ("e", "english", "e1", ""):
+        with pytest.raises(BadValue):
+            read_language(text, "opt_out_languages")
+
+
+@pytest.mark.parametrize("text", ["link:acme", "group:carriers", "account:Agg1"])
+def test_endpoints_of_the_network_side(text):
+    assert read_endpoint(text, "endpoint") == text
