@@ -30,12 +30,18 @@ from smpp.events import Settings
 from smpp.pdu import (
     AlertNotification,
     BindTransceiver,
+    CancelSm,
     DataSm,
     DataSmResp,
     DeliverSm,
     DeliverSmResp,
     GenericNack,
+    QuerySm,
+    ReplaceSm,
+    SmeAddress,
+    SubmitMulti,
     SubmitSm,
+    response_class,
 )
 from smpp.session import Options, Session
 from smpp.states import Role
@@ -338,6 +344,21 @@ async def test_a_bad_message_is_answered_at_once_and_costs_no_other(autojump_clo
         assert answers[2].command_status == Status.ESME_ROK
         assert [[arrival.text for arrival in batch] for batch in bench.road.received] == [["ok"]]
         assert bench.endpoint.faults()["ESME_RINVESMCLASS"] == 1
+
+
+async def test_what_an_smsc_may_not_ask_of_an_esme_is_refused_by_the_standard(autojump_clock: Any) -> None:
+    async with benched() as bench:
+        _, peer = await bench.connect()
+        misplaced = (SubmitSm, SubmitMulti, QuerySm, CancelSm, ReplaceSm)
+        for number, request in enumerate(misplaced, 1):
+            more = {"dest_address": (SmeAddress(1, 1, "2"),)} if request is SubmitMulti else {}
+            await peer.send(request(sequence_number=number, **more))
+            answer = await peer.expect(response_class(request))  # type: ignore[type-var]
+            assert (answer.sequence_number, answer.command_status) == (number, Status.ESME_RINVBNDSTS)
+        await peer.send_raw(bytes.fromhex("00000010 0000ABCD 00000000 00000063"))
+        nack = await peer.expect(GenericNack)
+        assert (nack.sequence_number, nack.command_status) == (0x63, Status.ESME_RINVCMDID)
+        assert bench.road.received == []
 
 
 async def test_an_alert_has_no_answer_and_holds_up_nothing(autojump_clock: Any) -> None:
