@@ -16,6 +16,8 @@ An event is a list: its word, then ids. Who needs more joins ``message`` or ``th
 ``["dead", id, reason]``  the hub gave it up: a dead letter, or cancelled by its sender
 ``["replaced", id]``      its sender gave it another text, before anything of it was sent
 ``["thread", id, news]``  a thread changed: opened, designated, transferred, released, expired, channel, call
+``["opted-out", id]``     a customer wants no texts from a number: a line of ``opt_out_audit``
+``["opted-in", id]``      they want them again: likewise
 ========================  ==================================================
 """
 

@@ -18,7 +18,7 @@ import sqlalchemy
 from sqlalchemy import and_, insert, or_, select, text
 
 from hub.model import Kind
-from hub.opt_out import Entry
+from hub.opt_out import Entry, since_after
 from hub.tables import feed_follower, message, opt_out, opt_out_audit
 from store import Op, SelectByKeys, Transaction, Upsert
 from threading_tokens.tables import thread_table
@@ -44,12 +44,14 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         entry: how it stands from now on; with ``override``, who sent it and how.
         reason: what an operator wrote, at most 200 characters.
         message_id: the text that did it, 0 when none did.
+        how: how it came about, when that is not how the entry did: an import of a keyword.
     """
 
     action: Action
     entry: Entry
     reason: str = ""
     message_id: int = 0
+    how: str = ""
 
 
 class Noted(msgspec.Struct, frozen=True, gc=False):
@@ -127,7 +129,7 @@ def record(tx: Transaction, changes: Sequence[Change], now_us: int) -> list[int]
             "number": change.entry.number,
             "customer": change.entry.customer,
             "action": change.action,
-            "how": change.entry.how,
+            "how": change.how or change.entry.how,
             "who": change.entry.who[:80],
             "word": change.entry.word[:32],
             "reason": change.reason[:MAX_REASON_CHARACTERS],
@@ -137,6 +139,38 @@ def record(tx: Transaction, changes: Sequence[Change], now_us: int) -> list[int]
     ]
     statement = insert(opt_out_audit).returning(opt_out_audit.c.id, sort_by_parameter_order=True)
     return [int(number) for number in tx.sql.execute(statement, audit).scalars().all()]
+
+
+def merge(tx: Transaction, others: Sequence[Entry], now_us: int, reason: str) -> list[int]:
+    """Take over entries of another ledger; where both know something, the later counts, at one time who is out.
+
+    Args:
+        tx: a transaction that holds the ``lock``.
+        others: the entries, in the order of their file; ``since_us`` is 0 of who is out and nobody knows since when:
+            that counts, unless they are known to be out.
+        now_us: now.
+        reason: for the audit.
+
+    Returns: how many changed the ledger, were known already, and were older than what is known.
+    """
+    known = entries(tx, [(other.number, other.customer) for other in others])
+    changes: list[Change] = []
+    tallies = [0, 0, 0]
+    for other in others:
+        own = known.get((other.number, other.customer))
+        if not other.since_us:
+            since_us = own.since_us if own is not None and own.is_out else since_after(now_us, own)
+            other = msgspec.structs.replace(other, since_us=since_us)
+        if own is not None and (own.since_us, own.is_out) > (other.since_us, other.is_out):
+            tallies[2] += 1
+        elif own is not None and (own.since_us, own.is_out) == (other.since_us, other.is_out):
+            tallies[1] += 1
+        else:
+            tallies[0] += 1
+            known[other.number, other.customer] = other
+            changes.append(Change("out" if other.is_out else "in", other, reason, how="import"))
+    record(tx, changes, now_us)
+    return tallies
 
 
 def was_overridden(tx: Transaction, number: str, customer: str, since_us: int) -> bool:

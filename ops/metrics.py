@@ -42,6 +42,9 @@ EVENTS: dict[str, tuple[str, str]] = {
     "receipts_settled": ("receipts_settled", "Receipts that belonged to a part."),
     "receipts_parked": ("receipts_parked", "Receipts for ids not known yet, or never."),
     "receipts_repeated": ("receipts_repeated", "Receipts for parts that had theirs."),
+    "opted_out": ("opted_out", "Customers who went out by a word they texted."),
+    "opted_in": ("opted_in", "Customers who came in again by a word they texted."),
+    "help_asked": ("help_asked", "Customers who were answered because they texted HELP."),
 }
 """The hub's events and their metrics: ``smshub_<name>_total{endpoint}``."""
 
