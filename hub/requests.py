@@ -38,6 +38,7 @@ from store import Op, SelectByKeys, Store, StoreError, StoreUnavailable, Transac
 MOST_AS_ONE = 254  # texts under one id: the destinations of a submit_multi (SMPP 3.4 §4.5.1)
 # Ids given out at once are neighbours, but for the millisecond that ends between them (store.ids).
 _NEIGHBOURS = 2 << 22
+QUERY_PAGE = 100  # texts looked for in one read: who asks for thousands holds up nobody's dispatch
 CANCEL_PAGE = 500  # texts cancelled in one write
 CANCELLED = "cancelled"
 STORE_RETRY_S = 0.5
@@ -221,9 +222,13 @@ class Requests:
 
     async def query(self, endpoint: str, names: Sequence[Name]) -> list[Fate | None]:
         """See ``hub.endpoint.Road.query``."""
-        found = await self._store.read(lambda tx: find(tx, endpoint, names))
-        now_us = self._clock()
-        return [each.fate(now_us) if each is not None else None for each in found]
+        fates: list[Fate | None] = []
+        for at in range(0, len(names), QUERY_PAGE):
+            page = names[at : at + QUERY_PAGE]
+            found = await self._store.read(lambda tx, page=page: find(tx, endpoint, page))  # type: ignore[misc]
+            now_us = self._clock()
+            fates += [each.fate(now_us) if each is not None else None for each in found]
+        return fates
 
     # --- cancelling --------------------------------------------------------------------------------------------------
 
