@@ -45,6 +45,7 @@ from hub.model import (
     Verdict,
 )
 from hub.opt_out import ATTRIBUTE
+from hub.opt_out import MAX_TEXT_CHARACTERS as MAX_WORD_TEXT_CHARACTERS
 from hub.opt_out_guard import OptOuts
 from hub.parts import Group, Key, Whole, digest, ids_of, key_of, storable, whole_of
 from hub.statistics import Counters
@@ -145,7 +146,7 @@ class Intake:
         if self.filtering is not None and drafts:
             drafts = self.filtering.sift(endpoint, drafts, verdicts)
         if drafts or news:
-            replies = self._look_at(endpoint, drafts, from_desk=threads is not None)
+            replies = self._expect(endpoint, drafts) if threads is None else []
             for name in {draft.route.endpoint for draft in (*drafts, *replies)}:
                 if self._dispatchers[name].is_catching_up:
                     await self._dispatchers[name].admission()
@@ -155,20 +156,22 @@ class Intake:
                 if self.filtering is not None:
                     self.filtering.take_back(endpoint, drafts)
                 return self._refused(endpoint, verdicts, error)
-        out = 0
+        out: list[Draft] = []
         for draft in drafts:
             if draft.refused is not None:
                 verdicts[draft.index] = Rejected(draft.refused, draft.refused_since_us)
-                out += 1
+                out.append(draft)
                 continue
             own_id = int(draft.part.upstream_id) if as_one else draft.part_id or draft.message_id
             verdicts[draft.index] = Accepted(own_id, draft.token)
         for index in news:
             verdicts[index] = Accepted(0)
         if out:
-            self._counters.refuse(endpoint, Reason.OPTED_OUT.value, out)
-            log.info("arrivals refused", endpoint=endpoint, reasons={Reason.OPTED_OUT.value: out})
-        self._counters.count("accepted", endpoint, len(drafts) - out)
+            self._counters.refuse(endpoint, Reason.OPTED_OUT.value, len(out))
+            log.info("arrivals refused", endpoint=endpoint, reasons={Reason.OPTED_OUT.value: len(out)})
+            if self.filtering is not None:
+                self.filtering.take_back(endpoint, out)
+        self._counters.count("accepted", endpoint, len(drafts) - len(out))
         return verdicts  # type: ignore[return-value]  # every index was filled
 
     def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception) -> list[Verdict]:
@@ -229,20 +232,28 @@ class Intake:
                 return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
         return route
 
-    def _look_at(self, endpoint: str, drafts: Sequence[Draft], *, from_desk: bool) -> list[Draft]:
-        """See which texts are words, or go to customers who may be out. Returns: the answers to words."""
-        opt_outs, replies = self._opt_outs, []
-        is_quiet = opt_outs.senders is not None and not opt_outs.senders  # nobody is out of anything
+    def _expect(self, endpoint: str, drafts: Sequence[Draft]) -> list[Draft]:
+        """See which texts from outside to a call centre may be words. Returns: the answers that they may get."""
+        replies: list[Draft] = []
+        way = ""
         for draft in drafts:
-            if from_desk or not draft.route.call_centre:
-                if is_quiet and not from_desk:
-                    continue
-                draft.watched = opt_outs.watches(draft.source, draft.route) or ATTRIBUTE in draft.part.attributes
-            else:
-                reply = opt_outs.expect(endpoint, draft)
+            if draft.route.call_centre and len(draft.part.text) <= MAX_WORD_TEXT_CHARACTERS:
+                if not way:  # back by where they came from
+                    way = routing.conversation_way(endpoint, self._directory())
+                    way = way if way in self._dispatchers else endpoint
+                reply = self._opt_outs.expect(way, draft)
                 if reply is not None:
                     replies.append(reply)
         return replies
+
+    def _watch(self, endpoint: str, drafts: Sequence[Draft]) -> None:
+        """See which texts go to customers who may be out. Nothing may run between this and the submission."""
+        opt_outs, from_desk = self._opt_outs, endpoint.startswith("desk:")
+        if not opt_outs.senders and opt_outs.senders is not None and not from_desk:
+            return  # nobody is out of anything
+        for draft in drafts:
+            if from_desk or not draft.route.call_centre:
+                draft.watched = opt_outs.watches(draft.source, draft.route) or ATTRIBUTE in draft.part.attributes
 
     def _reserve(self, endpoint: str, drafts: Sequence[Draft], now_us: int, *, as_one: bool = False) -> bool:
         """Give out ids and places. Nothing may run between this and the submission of the write.
@@ -303,6 +314,7 @@ class Intake:
         self, endpoint: str, drafts: list[Draft], replies: list[Draft], news: list[Arrival], *, as_one: bool
     ) -> None:
         now_us = self._clock()
+        self._watch(endpoint, drafts)
         plain = self._reserve(endpoint, drafts, now_us, as_one=as_one)
         if replies:
             self._reserve(endpoint, replies, now_us)

@@ -73,20 +73,18 @@ class OptOuts:
             return True
         return self._has_scopes and self._scope(source, route.call_centre) in senders
 
-    def expect(self, endpoint: str, draft: Draft) -> Draft | None:
+    def expect(self, way: str, draft: Draft) -> Draft | None:
         """Look at a customer's text to a call centre.
 
         Args:
-            endpoint: where it came from.
+            way: the endpoint that an answer would leave by.
             draft: the text; its ``word`` is set when it is one.
 
         Returns: the answer that it may get, for a place to be reserved; None when it gets none.
         """
         arrival, route = draft.part, draft.route
-        if len(arrival.text) > opt_out.MAX_TEXT_CHARACTERS:
-            return None
         centre = self._centre(route.call_centre)
-        if centre is None:
+        if centre is None or not _can_be_answered(route.customer):
             return None
         if arrival.concatenation is not None:
             if arrival.concatenation.total > opt_out.MAX_PARTS:
@@ -103,7 +101,7 @@ class OptOuts:
             elif word.verb is Verb.STOP_ALL:
                 self.learn((scope_of(route.call_centre),))
         source = routing.origin_of(self._directory(), route.call_centre, route.number, None)
-        back = routing.Route(endpoint, route.call_centre, route.number, route.customer)
+        back = routing.Route(way, route.call_centre, route.number, route.customer)
         draft.reply = Draft(-1, Arrival(source=route.number, destination=route.customer), back, source)
         draft.reply.complete = False
         return draft.reply
@@ -264,6 +262,11 @@ class OptOuts:
     def _call_centre_of(self, source: str) -> str:
         number = self._directory().number(source)
         return number.call_centre if number is not None else ""
+
+
+def _can_be_answered(customer: str) -> bool:
+    """Whether an address is a number: a name cannot be texted, and says nothing that it means."""
+    return customer.removeprefix("+").isdecimal() and customer.isascii()
 
 
 def _out_since(found: Mapping[Key, Entry], keys: Sequence[Key]) -> int:

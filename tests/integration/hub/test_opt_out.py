@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 import sqlalchemy
 import trio
 from trio.testing import MockClock as Clock
@@ -24,6 +25,7 @@ from hub import (
 from hub.model import ReceiptWanted
 from hub.opt_out import Entry
 from hub.opt_out_follower import ENDED
+from hub.opt_out_guard import OptOuts
 from hub.opt_out_ledger import Change
 from hub.tables import feed as feed_table
 from provisioning import CallCentre, Number
@@ -495,3 +497,45 @@ async def test_texts_and_stops_that_cross_each_other_leave_nothing_behind(any_wo
     assert set(accepted) <= set(rows)
     assert all(rows[number].reason == "opted-out" for number in accepted if rows[number].state == State.DEAD)
     assert not [number for number in accepted if number > stop], "what came after the STOP was refused"
+
+
+async def test_others_pay_nothing_for_those_who_are_out(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are out: texts from numbers that nobody is out of never make the writer ask the ledger."""
+    scene = Scene(any_world)
+    await scene.change(*(changed("out", NUMBER, f"+1202{number:07}") for number in range(3_000)))
+    async with any_world.running():
+        assert refused(await scene.submit(NUMBER, "+12020000007"))
+
+        def never(*_: Any) -> Any:
+            raise AssertionError("the ledger was asked")
+
+        monkeypatch.setattr(OptOuts, "check", never)
+        assert isinstance(await scene.submit(SECOND_NUMBER), Accepted)
+        assert isinstance(await scene.submit("+15550001111"), Accepted)
+        assert isinstance(await scene.answer(desk="desk:shy"), Accepted)
+        await scene.sent(3)
+
+
+async def test_a_name_that_says_stop_is_a_text(any_world: World, fast_clock: Clock) -> None:
+    scene = Scene(any_world)
+    async with any_world.running():
+        await scene.customer("STOP", customer="AT&T")
+    assert scene.desk.given[0][1].message.attributes.get("opt-out") is None
+    assert scene.link.texts() == []
+    assert await scene.audit() == []
+
+
+async def test_a_batch_is_judged_text_by_text(any_world: World, fast_clock: Clock) -> None:
+    scene = Scene(any_world)
+    await scene.change(changed("out"))
+    async with any_world.running():
+        verdicts = await any_world.receive(
+            "desk:help", reply("a", FAR_AWAY), reply("b", CUSTOMER), reply("c", "nobody"), reply("d", FAR_AWAY)
+        )
+        assert [type(verdict).__name__ for verdict in verdicts] == ["Accepted", "Rejected", "Rejected", "Accepted"]
+        assert refused(verdicts[1])
+        assert verdicts[2] == Rejected(Reason.BAD_DESTINATION)
+        assert await scene.sent(2) == ["a", "d"]
+    assert len(await any_world.texts()) == 2, "nothing of what was refused is in the journal"
