@@ -122,7 +122,7 @@ USED: dict[TLV[Any], str] = {
     Tag.SAR_SEGMENT_SEQNUM: _SAR,
     Tag.RECEIPTED_MESSAGE_ID: _RECEIPT,
     Tag.MESSAGE_STATE: _RECEIPT,
-    Tag.NETWORK_ERROR_CODE: "read in receipts, where it goes before the text",
+    Tag.NETWORK_ERROR_CODE: _RECEIPT,
     Tag.USER_MESSAGE_REFERENCE: "kept with the text, and given back in its receipts",
     Tag.SOURCE_PORT: _PORT,
     Tag.DESTINATION_PORT: _PORT,
