@@ -38,6 +38,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "in_doubt": ("in_doubt", "Parts that were submitted and whose answer was lost."),
     "resent": ("resent", "Parts in doubt that were accepted when they were sent again: possible duplicates."),
     "unsent": ("unsent", "Parts that an endpoint was given and could not write."),
+    "rerouted": ("rerouted", "Parts that a link of a group refused for good and that went on to another."),
     "incomplete": ("incomplete_texts", "Texts that went on with parts missing."),
     "receipts_settled": ("receipts_settled", "Receipts that belonged to a part."),
     "receipts_parked": ("receipts_parked", "Receipts for ids not known yet, or never."),
@@ -45,6 +46,9 @@ EVENTS: dict[str, tuple[str, str]] = {
     "opted_out": ("opted_out", "Customers who went out by a word they texted."),
     "opted_in": ("opted_in", "Customers who came in again by a word they texted."),
     "help_asked": ("help_asked", "Customers who were answered because they texted HELP."),
+    "cancelled": ("cancelled", "Requests that cancelled texts."),
+    "replaced": ("replaced", "Texts that were given other words before they were sent."),
+    "alerts": ("alert_notifications", "Handsets that a network said can be reached again."),
 }
 """The hub's events and their metrics: ``smshub_<name>_total{endpoint}``."""
 
@@ -127,12 +131,23 @@ class HubCollector:
         resumed = GaugeMetricFamily(
             "smshub_resumed_in_doubt_messages", "Messages found unanswered at start.", labels=["endpoint"]
         )
+        rate = GaugeMetricFamily(
+            "smshub_rate_limit_parts_per_second", "What may be sent now; 0 without a limit.", labels=["endpoint"]
+        )
+        carried = CounterMetricFamily(
+            "smshub_group_parts", "Parts of a group, by link and what it said.", labels=["endpoint", "link", "result"]
+        )
         for name, s in self._hub.statistics().items():
+            endpoint: Any = self._hub.dispatcher(name).endpoint
+            if hasattr(endpoint, "rate_limit"):
+                rate.add_metric([name], endpoint.rate_limit())
+            for (link, result), count in getattr(endpoint, "carried", {}).items():
+                carried.add_metric([name, link, result], count)
             held.add_metric([name], s.held)
             behind.add_metric([name], float(s.behind))
             room.add_metric([name], s.room)
             resumed.add_metric([name], s.resumed_in_doubt)
-        yield from (held, behind, room, resumed)
+        yield from (held, behind, room, resumed, rate, carried)
 
     def _store_metrics(self) -> Iterator[Metric]:
         s = self._store.statistics()

@@ -14,6 +14,7 @@ from trio.testing import MockClock as Clock
 
 from hub import Hub, Outcome, Part, ReceiptWanted, Result, State
 from hub.retry import RetryWaits
+from ops.metrics import Pages, SessionCounters
 from provisioning import Group, Route
 from smpp.connection import Connection
 from smpp.constants import CommandStatus as Status
@@ -293,6 +294,11 @@ async def test_what_one_refuses_is_carried_by_the_other(world: World, fast_clock
         assert len(g["one"].got) <= 40  # nobody was asked twice
         assert not g.group._refusals, "what ended is forgotten"
         assert {row.attempts for row in await world.texts()} == {0}
+        _, _, page = await Pages(g.hub, world.store, SessionCounters(), dict).answer("/metrics")
+        lines = page.decode().splitlines()
+        assert 'smshub_group_parts_total{endpoint="group:g",link="link:two",result="accepted"} 40.0' in lines
+        assert f'smshub_rerouted_total{{endpoint="group:g"}} {len(g["one"].got)}.0' in lines
+        assert 'smshub_rate_limit_parts_per_second{endpoint="link:one"} 0.0' in lines
 
 
 async def test_when_all_refuse_it_is_a_dead_letter_and_the_lane_goes_on(world: World, fast_clock: Clock) -> None:
