@@ -1,4 +1,4 @@
-"""Downgrading: whatever a PDU holds, what comes out is of the peer's version, or an EncodeError says that nothing is."""
+"""Downgrading: whatever a PDU holds, what comes out is of the peer's version, or an EncodeError says why not."""
 
 from __future__ import annotations
 
