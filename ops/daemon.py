@@ -250,8 +250,13 @@ def _named(what: str) -> Iterator[None]:
     """Let an error of the system say what it is about: "Address already in use" helps nobody."""
     try:
         yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), error.filename or what) from error
+    except (OSError, BaseExceptionGroup) as error:
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+            cause = cause.exceptions[0]  # what a nursery made of one error
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or what) from error
 
 
 def _changed_endpoints(old: Directory, new: Directory) -> list[str]:

@@ -75,7 +75,7 @@ def test_what_stands_in_the_way_is_named(open_site: Open) -> None:
 def test_a_number_is_provisioned_while_it_runs(site: Site) -> None:
     director, carrier = site.person("director"), site.carrier
     # What no route and no call centre covers would be refused; this one goes back to the carrier by the route to all.
-    assert site.hub.cli("provision", "route", "remove", "*", "link:acme") == "removed route *→link:acme\n"
+    assert site.hub.cli("provision", "route", "remove", "*", "link:carrier") == "removed route *→link:carrier\n"
     until("the new table", lambda: carrier.text(CUSTOMER, NEW_NUMBER, "early")["status"] == ESME_RINVDSTADR)
     assert (
         site.hub.cli("provision", "number", "add", NEW_NUMBER, "--call-centre", "acme")
@@ -89,7 +89,7 @@ def test_a_number_is_provisioned_while_it_runs(site: Site) -> None:
     audit = site.hub.json("provision", "audit", "--limit", "2")
     assert [(each["action"], each["kind"], each["key"]) for each in audit] == [
         ("added", "number", NEW_NUMBER),
-        ("removed", "route", "*→link:acme"),
+        ("removed", "route", "*→link:carrier"),
     ]
     site.hub.cli("provision", "number", "set", NEW_NUMBER, "--state", "suspended")
     until("the suspension", lambda: carrier.text(CUSTOMER, NEW_NUMBER, "late")["status"] == ESME_RINVDSTADR)
