@@ -151,11 +151,15 @@ class Hub:
 
     async def cancel(self, endpoint: str, name: Name) -> Effect:
         """See ``hub.endpoint.Road``."""
-        return await self._requests.cancel(endpoint, name)
+        effect = await self._requests.cancel(endpoint, name)
+        self.counters.count("cancelled", endpoint, effect is Effect.DONE)
+        return effect
 
     async def cancel_all(self, endpoint: str, source: str, destination: str, service_type: str = "") -> int:
         """See ``hub.endpoint.Road``."""
-        return await self._requests.cancel_all(endpoint, source, destination, service_type)
+        cancelled = await self._requests.cancel_all(endpoint, source, destination, service_type)
+        self.counters.count("cancelled", endpoint, cancelled > 0)
+        return cancelled
 
     async def replace(self, endpoint: str, name: Name, rewrite: Callable[[Message], Message | None]) -> Effect:
         """See ``hub.endpoint.Road``. A text that names a listed host is not taken in another's place."""
@@ -166,7 +170,9 @@ class Hub:
             listed = changed is not None and filtering is not None and filtering.filters.urls.urls.find(changed.text)
             return None if listed else changed
 
-        return await self._requests.replace(endpoint, name, passing)
+        effect = await self._requests.replace(endpoint, name, passing)
+        self.counters.count("replaced", endpoint, effect is Effect.DONE)
+        return effect
 
     def expect_alert(self, endpoint: str, address: str, sender: str) -> None:
         """See ``hub.endpoint.Road``."""

@@ -131,13 +131,13 @@ def find(tx: Transaction, endpoint: str, names: Sequence[Name]) -> list[Found | 
 def _find_as_one(tx: Transaction, endpoint: str, name: Name) -> Found | None:
     """The texts that came as one under an id: their own ids are the next ones."""
     first, last, upstream_id = name.message_id, name.message_id + _NEIGHBOURS, str(name.message_id)
-    texts = tx.sql.execute(_neighbours(first, last, endpoint)).all()
+    texts = tx.sql.execute(neighbours(first, last, endpoint)).all()
     rows: list[Sequence[Any]] = [row for row in texts if journal.message_of(row).upstream_id == upstream_id]
     incomplete = False
     if not rows:
         parts = [
             (row[0], row[1])
-            for row in tx.sql.execute(_neighbouring_parts(first, last, endpoint)).all()
+            for row in tx.sql.execute(neighbouring_parts(first, last, endpoint)).all()
             if journal.arrival_of(row[2]).upstream_id == upstream_id
         ]
         wholes = list({(message_id,) for _, message_id in parts if message_id})
@@ -152,14 +152,16 @@ def _find_as_one(tx: Transaction, endpoint: str, name: Name) -> Found | None:
     return Found(rows, whole=False, incomplete=incomplete) if rows or incomplete else None
 
 
-def _neighbours(first: int, last: int, endpoint: str) -> Select[Any]:
+def neighbours(first: int, last: int, endpoint: str) -> Select[Any]:
+    """Messages that came from an endpoint, with ids after ``first`` and up to ``last``."""
     c = message.c
     columns = [c[name] for name in journal.MESSAGE_COLUMNS]
     own = (c.id > first, c.id <= last, c.origin == endpoint)
     return select(*columns).where(*own).order_by(c.id).limit(MOST_AS_ONE)
 
 
-def _neighbouring_parts(first: int, last: int, endpoint: str) -> Select[Any]:
+def neighbouring_parts(first: int, last: int, endpoint: str) -> Select[Any]:
+    """Parts of texts likewise."""
     c = arrived_part.c
     own = (c.id > first, c.id <= last, c.origin == endpoint)
     return select(c.id, c.message_id, c.body).where(*own).order_by(c.id).limit(MOST_AS_ONE)

@@ -12,7 +12,7 @@ class Counters:
         events: (event, endpoint) → how often. Events: ``arrived``, ``accepted``, ``try_later``, ``submitted``,
             ``handed_over``, ``retried``, ``throttled``, ``in_doubt``, ``unsent``, ``rerouted``, ``resent``, ``dead``,
             ``expired``, ``receipts_settled``, ``receipts_parked``, ``receipts_repeated``, ``receipts_made``,
-            ``incomplete``.
+            ``incomplete``, ``cancelled``, ``replaced``, ``alerts``.
         refusals: (endpoint, reason) → how often intake refused.
         filtered: (endpoint, filter) → how often a filter kept something back; refusals of filters count there as well.
         deaths: (endpoint, reason) → dead letters.

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from hub import journal, tables
+from hub import journal, requests, tables
 from hub.model import Kind
 
 
@@ -39,8 +39,11 @@ def connection(request: pytest.FixtureRequest) -> Iterator[sqlalchemy.Connection
         (journal.overdue_messages(9, (5, 6), 100), "ix_message_expiry (expires_us>? AND expires_us<?)"),
         (journal.alone(7), "INTEGER PRIMARY KEY (rowid=?)"),
         (journal.overdue_parts(5, 100), "ix_arrived_part_waiting"),
+        (requests.pending_between("account:a", "+1", "+2", 5, 500), "ix_message_lane (destination=? AND id>?)"),
+        (requests.neighbours(5, 9, "account:a"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (requests.neighbouring_parts(5, 9, "account:a"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     ],
-    ids=["pending", "lane", "due", "overdue", "alone", "parts"],
+    ids=["pending", "lane", "due", "overdue", "alone", "parts", "pair", "neighbours", "neighbouring parts"],
 )
 def test_a_query_goes_by_its_index(connection: sqlalchemy.Connection, query: Any, index: str) -> None:
     compiled = query.compile(dialect=connection.dialect)
