@@ -62,6 +62,7 @@ _SHOWS_NOTHING: Final = frozenset(
     "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
     + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xFE00, 0xFE10))))
 )
+_LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lo"})  # modifier letters are superscripts: "10ⁿ" is not "10n"
 _ORDINALS: Final = "ªº"  # letters without case by Unicode, and Latin
 # A Latin letter and the marks on it: canonical composition of all of a text would take letters of India apart.
 _MARKED: Final = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff][\u0300-\u036f]+")
@@ -83,8 +84,9 @@ def spelling(character: str) -> str | None:
     if category[0] == "P" and character not in _KEPT:
         spelt = anyascii(character)
         return spelt if spelt and not any(map(str.isalnum, spelt)) else None
-    if category[0] == "L" and all(map(_is_latin, unicodedata.normalize("NFKC", character))):
-        return anyascii(character) or None
+    if category in _LETTERS and all(map(_is_latin, unicodedata.normalize("NFKC", character))):
+        spelt = anyascii(character)
+        return spelt if spelt.isalpha() else None  # the tone letters are spelt as digits, abbreviations with a stop
     if category == "Nd":  # full-width and mathematical digits, not those of another script
         digit = unicodedata.normalize("NFKC", character)
         return digit if digit.isascii() else None

@@ -63,6 +63,7 @@ _SME_ACKNOWLEDGEMENT: Final = int(RegisteredDelivery.SME_DELIVERY_ACKNOWLEDGEMEN
 _REFERENCE_TAG: Final = int(tlv.Tag.USER_MESSAGE_REFERENCE)
 _REFERENCE_OCTETS: Final = 2
 _TIME_TO_LIVE_TAG: Final = int(tlv.Tag.QOS_TIME_TO_LIVE)
+_TIME_TO_LIVE_OCTETS: Final = 4
 _PORT_TAGS: Final = (int(tlv.Tag.SOURCE_PORT), int(tlv.Tag.DESTINATION_PORT))
 _PORT_OCTETS: Final = 2
 LEAST_UCS2: Final = 8  # octets: "@a@b" is a text of GSM, four such pairs in a row are none
@@ -190,9 +191,12 @@ def _attributes_of_octets(pdu: MessagePdu, data: UserData) -> dict[str, str]:
 
 
 def _time_to_live_us(pdu: MessagePdu) -> int:
-    """The validity that a data_sm names, as a duration, 0 when it names none (SMPP 3.4 §5.3.2.30)."""
+    """The validity that a data_sm names, as a duration, 0 when it names none (SMPP 3.4 §5.3.2.30).
+
+    A value of more octets than the standard's four is none: no time of the journal's has room for it.
+    """
     seconds = tlv.raw(pdu, _TIME_TO_LIVE_TAG)
-    return int.from_bytes(seconds, "big") * 1_000_000 if seconds is not None else 0
+    return int.from_bytes(seconds, "big") * 1_000_000 if seconds and len(seconds) <= _TIME_TO_LIVE_OCTETS else 0
 
 
 def _times(pdu: ShortMessage, now_us: int) -> tuple[int, int]:

@@ -32,7 +32,6 @@ FULL_AFTER_S: Final = 5.0  # a wait this long means that the store is full, not 
 MESSAGE_ID_OCTETS: Final = 64
 ADDRESS_OCTETS: Final = 20
 _MAX_ID: Final = (1 << 63) - 1
-_SECOND_US: Final = 1_000_000
 _UDHI: Final = int(EsmClass.UDHI)
 _SET_DPF: Final = int(tlv.Tag.SET_DPF)
 _LARGEST_ERROR: Final = 0xFF  # error_code is one octet
@@ -103,21 +102,15 @@ def broadcast_failed(request: p.PDU, peer_version: int) -> p.PDU:
 
 
 def completed(pdu: MessagePdu, arrival: Arrival) -> Arrival:
-    """An ESME's submission with what matters for later requests, and with what data_sm says in TLVs."""
+    """An ESME's submission with what matters for later requests."""
     if arrival.receipt is not None:
         return arrival
     more: dict[str, str] = {}
-    validity_us = arrival.validity_us
     if arrival.data is None and (pdu.data_coding or pdu.esm_class & _UDHI):
         more[CODED] = f"{pdu.data_coding}{'u' if pdu.esm_class & _UDHI else ''}"
-    if pdu.tlvs:
-        if tlv.get(pdu, tlv.Tag.SET_DPF) == 1:
-            more[WANTS_ALERT] = "1"
-        if isinstance(pdu, p.DataSm):
-            validity_us = (tlv.get(pdu, tlv.Tag.QOS_TIME_TO_LIVE) or 0) * _SECOND_US
-    if not more and validity_us == arrival.validity_us:
-        return arrival
-    return msgspec.structs.replace(arrival, validity_us=validity_us, attributes={**arrival.attributes, **more})
+    if pdu.tlvs and tlv.get(pdu, tlv.Tag.SET_DPF) == 1:
+        more[WANTS_ALERT] = "1"
+    return msgspec.structs.replace(arrival, attributes={**arrival.attributes, **more}) if more else arrival
 
 
 # --- query_sm --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smpp.alphabet import BY_NAME, GSM7, LATIN1, UCS2, Alphabet
 from smpp.segmentation import Method, segment
-from smpp.transliteration import segment_to_fit, spelling
+from smpp.transliteration import segment_to_fit
 
 texts = st.one_of(
     st.text(max_size=200),
@@ -44,12 +44,3 @@ def test_what_gsm_has_comes_through_in_its_order(text: str) -> None:
     for character in unicodedata.normalize("NFC", text):
         if GSM7.encodable(character):
             assert character in rest  # searches on from where the last was found
-
-
-@given(st.characters(exclude_categories=["Cs"]))
-def test_no_spelling_has_a_digit_that_was_none(character: str) -> None:
-    spelt = spelling(character)
-    if spelt is not None and unicodedata.category(character) != "Nd":
-        assert not any(map(str.isdigit, spelt))
-    if spelt is not None:
-        assert spelt.isascii()
