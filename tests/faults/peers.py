@@ -55,6 +55,7 @@ class SmppPeer:
         answer_delay_s: at most how long answers take; in the order of the requests.
         is_deaf: requests are read and never answered.
         drops_answers: texts are taken, and the connection is cut instead of the answer.
+        takes_anything: texts need no name, and are not written down.
         status_for: what a text is answered with; OK unless a test wants it otherwise.
         refused: statuses that our requests were answered with, other than OK.
     """
@@ -66,6 +67,7 @@ class SmppPeer:
         self.answer_delay_s = 0.0
         self.is_deaf = False
         self.drops_answers = False
+        self.takes_anything = False
         self.status_for: Callable[[Taken], int] = lambda _: 0
         self.refused: list[int] = []
         self.stream: trio.abc.Stream | None = None
@@ -167,6 +169,8 @@ class SmppPeer:
             found = _RECEIPT_ID.search(pdu.short_message)
             assert found is not None, "a receipt without an id"
             self.told.append(found[1].decode())
+            return [self._answer(pdu, 0)]
+        if self.takes_anything:
             return [self._answer(pdu, 0)]
         taken = _taken(pdu)
         status = self.status_for(taken)
