@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import structlog
 import trio
 from sqlalchemy import select
 
-from hub.filters import REPETITION, FilterRules, Filters, FilterSettings, Refusal, Repetitions, Trap, Way
+from hub.filters import REPETITION, D, Draft, FilterRules, Filters, FilterSettings, Repetitions, Trap
 from hub.model import Accepted, Arrival, Rejected, TryLater, Verdict
 from hub.quota import day_of
 from hub.statistics import Counters
@@ -37,33 +37,6 @@ write_account_day = Upsert(account_day, ("account", "day", "taken"), conflict=("
 log = structlog.get_logger("hub.filters")
 
 Take = Callable[[str, Sequence[Arrival]], Awaitable[list[Verdict]]]
-
-
-class Draft(Protocol):
-    """A text on its way through intake, as far as filters look at it."""
-
-    @property
-    def index(self) -> int:
-        """Its place in the batch."""
-        ...
-
-    @property
-    def arrival(self) -> Arrival:
-        """The text."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Who it is from, as its recipient shall see it."""
-        ...
-
-    @property
-    def route(self) -> Way:
-        """Where it goes."""
-        ...
-
-
-D = TypeVar("D", bound=Draft)
 
 
 class Filtering:
@@ -114,19 +87,16 @@ class Filtering:
         if not filters.active:
             return drafts
         now_us = self._clock()
-        passed: list[D] = []
-        kept: Counter[Refusal] = Counter()
-        for draft in drafts:
-            refusal = filters.check(endpoint, draft.arrival, draft.source, draft.route, now_us)
-            if refusal is None:
-                passed.append(draft)
-            else:
-                verdicts[draft.index] = Rejected(refusal.reason)
-                kept[refusal] += 1
+        refused = filters.refused(endpoint, drafts, now_us)
+        if not refused:
+            return drafts
+        for draft, refusal in refused:
+            verdicts[draft.index] = Rejected(refusal.reason)
+        kept = Counter(refusal for _, refusal in refused)
         for refusal, number in kept.items():
             self._counters.refuse(endpoint, refusal.reason.value, number)
             self._count(endpoint, refusal.filter, number, now_us)
-        return passed
+        return [draft for draft in drafts if verdicts[draft.index] is None]
 
     def take_back(self, endpoint: str, drafts: Sequence[Draft]) -> None:
         """Drafts that passed were not journalled after all."""

@@ -25,7 +25,7 @@ than the limit passes in any such time, and what is refused may be refused a slo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -160,6 +160,14 @@ class Recent(Generic[V]):
                 self.put(key, value)
         return value
 
+    def first(self, key: int | str, value: V) -> V | None:
+        """The value of a key, if it is still known; else this one is remembered."""
+        known = self._young.get(key)
+        if known is None:
+            known = self._old.pop(key, None)
+            self.put(key, value if known is None else known)
+        return known
+
     def put(self, key: int | str, value: V) -> None:
         """Remember a value."""
         if len(self._young) >= self._size:
@@ -206,7 +214,7 @@ class LoopGuard:
         self.over_us = over_us
         self._slot_us = _slot_us(over_us)
         self._aged_us = 0
-        # A text that came once is its slot alone: nearly all come once.
+        # A text that came once is the time when it came: nearly all come once.
         self._seen: Recent[int | SlidingCount] = Recent(LOOP_GENERATION)
 
     def __len__(self) -> int:
@@ -217,17 +225,15 @@ class LoopGuard:
         if now_us - self._aged_us > self.over_us:
             self._seen.age()
             self._aged_us = now_us
-        slot = now_us // self._slot_us
         key = _loop_key(source, destination, arrival)
-        seen = self._seen.get(key)
-        if seen is None:
-            self._seen.put(key, slot)
+        seen = self._seen.first(key, now_us)
+        if seen is None:  # nearly always
             return True
         if isinstance(seen, int):
             first, seen = seen, SlidingCount()
-            seen.take(self.texts, first)
+            seen.take(self.texts, first // self._slot_us)
             self._seen.put(key, seen)
-        return seen.take(self.texts, slot)
+        return seen.take(self.texts, now_us // self._slot_us)
 
     def take_back(self, source: str, destination: str, arrival: Arrival, now_us: int) -> None:
         """One that was counted was not taken after all."""
@@ -246,18 +252,13 @@ def _slot_us(over_us: int) -> int:
 def _loop_key(source: str, destination: str, arrival: Arrival) -> int:
     """A name for a text between two parties, the same for both directions.
 
-    Python's own hash: its key is drawn anew for each process, so nobody can make texts that share one, and a text's is
-    computed once. Of a text in parts each part is counted alone: its parts may be alike.
+    Python's own hash: its key is drawn anew for each process, so nobody can make texts that share one. It costs a third
+    of a digest, for each text that passes. Of a text in parts each part is counted alone: its parts may be alike.
     """
-    c = arrival.concatenation
-    content: str | bytes | None = arrival.data
-    number = c.number if c is not None else 0
-    if content is not None:
-        number = ~number  # octets and characters that are alike have one hash
-    else:
-        content = arrival.text
-    pair = (source, destination) if source <= destination else (destination, source)
-    return hash((pair, content, number))
+    data, c = arrival.data, arrival.concatenation
+    # The last is there to tell octets from characters: those that are alike have one hash.
+    key = hash(source) ^ hash(destination) ^ (hash(arrival.text) if data is None else ~hash(data))
+    return key if c is None else hash((key, c.number))
 
 
 class Repetitions:
@@ -337,6 +338,33 @@ class Way(Protocol):
         ...
 
 
+class Draft(Protocol):
+    """A text on its way through intake, as far as filters look at it."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the batch."""
+        ...
+
+    @property
+    def arrival(self) -> Arrival:
+        """The text."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who it is from, as its recipient shall see it."""
+        ...
+
+    @property
+    def route(self) -> Way:
+        """Where it goes."""
+        ...
+
+
+D = TypeVar("D", bound=Draft)
+
+
 class Filters:
     """All filters that refuse, in their order. See the module's head.
 
@@ -359,6 +387,7 @@ class Filters:
         self.active = False
         self.rules = rules
         self._urls_on = False
+        self._loops_only = False
         self._excepted: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
         self.follow(rules)
 
@@ -378,7 +407,17 @@ class Filters:
 
     def _look(self) -> None:
         self._urls_on = len(self.urls.urls) > 0
-        self.active = bool(self._urls_on or self.loops.texts or self.rules.per_day or self.rules.traps)
+        others = bool(self._urls_on or self.rules.per_day or self.rules.traps)
+        self.active = bool(self.loops.texts) or others
+        self._loops_only = not others
+
+    def refused(self, endpoint: str, drafts: Sequence[D], now_us: int) -> list[tuple[D, Refusal]]:
+        """Those of a batch that may not go the way they have; the others are counted. See ``check``."""
+        if self._loops_only:  # the usual case, and each text passes here
+            take = self.loops.take
+            return [(d, LOOP) for d in drafts if not take(d.source, d.arrival.destination, d.arrival, now_us)]
+        checked = [(d, self.check(endpoint, d.arrival, d.source, d.route, now_us)) for d in drafts]
+        return [(draft, refusal) for draft, refusal in checked if refusal is not None]
 
     def check(self, endpoint: str, arrival: Arrival, source: str, way: Way, now_us: int) -> Refusal | None:
         """Whether a text that has a way may go it; if so, it is counted.

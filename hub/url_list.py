@@ -36,24 +36,13 @@ _STOPS: Final = {0x3002: ".", 0xFF61: "."}
 _DROPPED: Final = dict.fromkeys((0x00AD, 0x034F, 0x180B, 0x180C, 0x180D, 0x200B, 0x2060, 0x2064, 0xFEFF))
 _FOLD: Final = {**_STOPS, **_DROPPED, **dict.fromkeys(range(0xFE00, 0xFE10))}
 
-# Punctuation that may stand within a label: RFC 5892 Appendix A (middle dots, geresh, gershayim).
-_WITHIN: Final = frozenset("\u00b7\u30fb\u05f3\u05f4")
-
 _ascii_runs: Final = re.compile(r"[a-z0-9._\-]+").finditer
-# Anything but the delimiters that ASCII has: a label may be of any script, with marks that are no letters.
-_wide_runs: Final = re.compile(r"[^\x00-\x2c/\x3a-\x40\x5b-\x5e\x60\x7b-\x7f\s]+").findall
-
-
-class _Breaks:
-    """For ``str.translate``: punctuation, spaces and controls beyond ASCII end a label as those of ASCII do."""
-
-    def __getitem__(self, code: int) -> int:
-        if code < 128 or chr(code) in _WITHIN or unicodedata.category(chr(code))[0] not in "PZC":
-            raise LookupError
-        return 0x20
-
-
-_BREAKS: Final = _Breaks()
+# Anything but ASCII's delimiters and the punctuation that other scripts put around words: a label may be of any script,
+# with marks that are no letters, and with middle dots, geresh and joiners within (RFC 5892 Appendix A).
+_wide_runs: Final = re.compile(
+    r"[^\x00-\x2c/\x3a-\x40\x5b-\x5e\x60\x7b-\x7f\s\u00a1\u00a7\u00ab\u00b6\u00bb\u00bf\u060c\u061b\u061f\u06d4"
+    r"\u0964\u0965\u104a\u104b\u1362-\u1368\u2000-\u200b\u200e-\u206f\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020]+"
+).findall
 
 
 def canonical(host: str) -> str:
@@ -129,13 +118,13 @@ class UrlList:
         plain = text.isascii()
         for match in _ascii_runs(text):
             run = match.group()
-            if "." in run and (plain or _stands_alone(text, match.start(), match.end())):
+            if "." in run.strip(".") and (plain or _stands_alone(text, match.start(), match.end())):
                 found = self._covering(run)
                 if found:
                     return found
         if plain:
             return ""
-        for run in _wide_runs(text.translate(_BREAKS)):
+        for run in _wide_runs(text):
             if "." in run and not run.isascii():
                 found = self._covering(run)
                 if found:
