@@ -215,7 +215,7 @@ class Intake:
         if not endpoint.startswith("desk:"):
             if endpoint.startswith("account:") and not routing.may_send_as(endpoint[8:], arrival.source, directory):
                 return Reason.NOT_ALLOWED
-            route = routing.decide_from_network(arrival, directory, now_us, self.answers)
+            route = routing.decide_from_network(arrival, directory, now_us, self.answers, endpoint)
         elif isinstance(thread, TokenError):
             if isinstance(thread, ForeignToken):
                 desk = directory.desk(endpoint.removeprefix("desk:"))

@@ -16,6 +16,7 @@ word: what is in transit has no conversation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 
 import msgspec
@@ -61,7 +62,13 @@ def is_address(address: str) -> bool:
     return 0 < len(address) <= MAX_ADDRESS_CHARACTERS and address.isprintable() and not address.isspace()
 
 
-def way_of(destination: str, directory: Directory, now_us: int, answers: EnumAnswers | None = None) -> str | None:
+def way_of(
+    destination: str,
+    directory: Directory,
+    now_us: int,
+    answers: EnumAnswers | None = None,
+    besides: Collection[str] = (),
+) -> str | None:
     """The network endpoint for a destination that is no call centre's; None when no way leads there.
 
     Args:
@@ -69,22 +76,28 @@ def way_of(destination: str, directory: Directory, now_us: int, answers: EnumAns
         directory: what is provisioned.
         now_us: the time, microseconds UTC.
         answers: what carrier directories say, when the daemon has them.
+        besides: see ``RouteTable.choose``.
     """
     if answers is not None and destination[0] == "+":
         answer = answers.answer(destination)
         if answer is not None and now_us < answer.valid_until_us:
-            if answer.endpoint in directory.endpoints:
+            if answer.endpoint in directory.endpoints and answer.endpoint not in besides:
                 return answer.endpoint
-            return directory.routes.choose(destination, now_us, answer.element)
-    return directory.routes.choose(destination, now_us)
+            return directory.routes.choose(destination, now_us, answer.element, besides)
+    return directory.routes.choose(destination, now_us, "", besides)
 
 
 def decide_from_network(
-    arrival: Arrival, directory: Directory, now_us: int, answers: EnumAnswers | None = None
+    arrival: Arrival, directory: Directory, now_us: int, answers: EnumAnswers | None = None, came_by: str = ""
 ) -> Route | Reason:
     """Where something from a link or account goes.
 
-    Args: as for ``way_of``.
+    Args:
+        arrival: what came.
+        directory: what is provisioned.
+        now_us: the time, microseconds UTC.
+        answers: what carrier directories say, when the daemon has them.
+        came_by: the endpoint that it came from: neither it nor its group is a way.
     """
     if not is_address(arrival.source):
         return Reason.BAD_SOURCE
@@ -99,13 +112,14 @@ def decide_from_network(
         return Reason.NO_ROUTE
     if not is_e164(destination) and not (destination.isdecimal() and destination.isascii()):
         return Reason.BAD_DESTINATION
+    besides = directory.homes.get(came_by, ())
     # The first is what the second comes to where there are no answers, without a call more for each text in transit.
     endpoint = (
-        directory.routes.choose(destination, now_us)
+        directory.routes.choose(destination, now_us, "", besides)
         if answers is None
-        else way_of(destination, directory, now_us, answers)
+        else way_of(destination, directory, now_us, answers, besides)
     )
-    return Reason.NO_ROUTE if endpoint is None else Route(endpoint)
+    return Reason.NO_ROUTE if endpoint is None or endpoint in besides else Route(endpoint)
 
 
 def decide_from_desk(

@@ -24,6 +24,7 @@ from provisioning import BadValue, Directory, load_directory, parse_element, par
 from provisioning.fields import plain
 from provisioning.hours import is_open
 from provisioning.routes import Candidate, Standing
+from provisioning.syntax import read_endpoint
 from provisioning.ways import Route
 from store import Transaction
 from threading_tokens import Thread, registry
@@ -114,6 +115,7 @@ def explain(
     now_us: int,
     *,
     element: str = "",
+    came_by: str = "",
     thread: Thread | None = None,
     out_since_us: int = 0,
 ) -> Explanation:
@@ -125,6 +127,7 @@ def explain(
         destination: a number or short code.
         now_us: the time, microseconds UTC.
         element: the identification element that an ENUM answer is supposed to give.
+        came_by: the link or account that the text comes from, empty for one that no route leads to.
         thread: the open thread of the two, if there is one.
         out_since_us: when the customer asked for no more texts, 0 when they did not.
     """
@@ -136,14 +139,15 @@ def explain(
         decided = routing.decide_from_desk(arrival, sender.call_centre, thread, directory, now_us, answers)
         ways = _conversation(directory, sender.call_centre, source, thread)
     else:
-        decided = routing.decide_from_network(arrival, directory, now_us, answers)
+        decided = routing.decide_from_network(arrival, directory, now_us, answers, came_by)
         ways = ()
     own = directory.number(destination)
     what = "number" if own is not None else "suspended" if directory.is_suspended(destination) else "other"
     centre = sender.call_centre if sender is not None else own.call_centre if own is not None else ""
     asks_routes = sender is not None or what == "other"
     asked = element if destination[:1] == "+" else ""  # carrier directories know E.164 only
-    candidates = directory.routes.explain(destination, now_us, asked) if asks_routes else ()
+    besides = directory.homes.get(came_by, ()) if sender is None else ()
+    candidates = directory.routes.explain(destination, now_us, asked, besides) if asks_routes else ()
     decided_by_way = any(way.standing == Standing.TAKEN for way in ways)
     return Explanation(
         **told,
@@ -290,20 +294,26 @@ def route() -> None:
 @route.command("explain")
 @click.argument("destination")
 @click.option("--from", "source", default="", metavar="NUMBER", help="The sender; a call centre's number is its desk.")
+@click.option("--by", "came_by", default="", metavar="ENDPOINT", help="The link or account that the text comes from.")
 @_at_option
 @click.option("--element", default="", help="As if an ENUM answer gave the destination this identification element.")
 @_json_option
 @config_options
-def route_explain(config: Config, destination: str, source: str, at: str, element: str, as_json: bool) -> None:
+def route_explain(
+    config: Config, destination: str, source: str, came_by: str, at: str, element: str, as_json: bool
+) -> None:
     """Say where a text to DESTINATION goes, which ways there were, and why each was taken or passed over."""
     destination, now_us = _address(destination, "destination"), _time(at)
     if source and not any(map(str.isalpha, source)):  # a name may send as well
         source = _address(source, "--from")
     with refusals_told():
         element = str(parse_element(element, "--element")) if element else ""
+        came_by = read_endpoint(came_by, "--by") if came_by else ""
 
         def work(tx: Transaction) -> Explanation:
             directory = load_directory(tx)
+            if came_by and came_by not in directory.endpoints:
+                raise BadValue("--by", came_by, "is not provisioned")
             sender = directory.number(source) if source else None
             thread, out_since = None, 0
             if sender is not None:
@@ -314,7 +324,14 @@ def route_explain(config: Config, destination: str, source: str, at: str, elemen
                 if centre is not None and centre.opt_out == "enforce":
                     out_since = opt_out.out_since(*(ledger.get(key) for key in keys))
             return explain(
-                directory, source, destination, now_us, element=element, thread=thread, out_since_us=out_since
+                directory,
+                source,
+                destination,
+                now_us,
+                element=element,
+                came_by=came_by,
+                thread=thread,
+                out_since_us=out_since,
             )
 
         told = in_store(config, work, reads=True)

@@ -28,6 +28,7 @@ class Directory:
         revision: the catalog's revision that it shows.
         call_centres, links, groups, accounts, desks: by name (accounts: by system_id).
         endpoints: names of the endpoints of the network side that can be taken: those that are provisioned, and serve.
+        homes: of each of these, itself and the group it is in: where what came from it may not go.
         routes: which way a destination goes, and why.
     """
 
@@ -46,6 +47,7 @@ class Directory:
         "desks",
         "endpoints",
         "groups",
+        "homes",
         "links",
         "revision",
         "routes",
@@ -80,6 +82,8 @@ class Directory:
             if group.endpoint in self.endpoints
             for name in group.link_names
         }
+        self.homes: dict[str, tuple[str, ...]] = {endpoint: (endpoint,) for endpoint in self.endpoints}
+        self.homes |= {f"link:{name}": (f"link:{name}", group.endpoint) for name, group in self._group_of.items()}
         self._desk_of: dict[str, Desk] = {}
         for desk in sorted(self.desks.values(), key=lambda desk: desk.name):
             self._desk_of.setdefault(desk.call_centre, desk)

@@ -10,6 +10,9 @@ the element that it asks for, if any, is the destination's. Of those:
    (weighted rendezvous). A destination keeps its route for as long as that can be taken; when a route is shut or goes,
    only its own destinations move, to the others by their weights, and they come back with it.
 
+What came from an endpoint never goes back to it. Where it shares with others, they take its part; where it is the only
+best, the text is refused, and no worse route is looked for: that would send a carrier's strays out by another carrier.
+
 ``RouteTable.choose`` is asked for each text in transit. What does not depend on the time is sorted out when the table
 is made, so that a prefix with one route that is always open costs a dictionary look-up; what is open is looked at once
 a minute. ``RouteTable.explain`` comes to the same answer the slow way, for people; a property test holds them
@@ -41,6 +44,7 @@ class Standing(StrEnum):
     ELEMENT_FIRST = "a route for the destination's element comes first"
     SHORTER = "a longer prefix comes first"
     DEARER = "a cheaper route comes first"
+    WHERE_FROM = "the text came from there"
     ANOTHERS_SHARE = "this destination is in another route's share"
 
 
@@ -81,17 +85,18 @@ class RouteTable:
             plain = [msgspec.structs.replace(route, element="") for route in usable if route.element == element]
             self._by_element[element] = RouteTable(plain, provisioned)
 
-    def choose(self, destination: str, now_us: int, element: str = "") -> str | None:
+    def choose(self, destination: str, now_us: int, element: str = "", besides: Collection[str] = ()) -> str | None:
         """The network endpoint for a destination; None when no route can be taken.
 
         Args:
             destination: an E.164 number with its ``+``, or a short code.
             now_us: the time, microseconds UTC.
             element: the destination's identification element, canonical; empty when it is not known.
+            besides: endpoints that take no share. One of them is answered all the same where it is the only best.
         """
         if element:
             table = self._by_element.get(element)
-            chosen = table.choose(destination, now_us) if table is not None else None
+            chosen = table.choose(destination, now_us, "", besides) if table is not None else None
             if chosen is not None:
                 return chosen
         ways = self._ways
@@ -102,13 +107,15 @@ class RouteTable:
                 continue
             if way.__class__ is str:
                 return way
-            chosen = way.choose(destination, now_us)  # type: ignore[union-attr]
+            chosen = way.choose(destination, now_us, besides)  # type: ignore[union-attr]
             if chosen is not None:
                 return chosen
         last = self._otherwise
-        return last if last is None or last.__class__ is str else last.choose(destination, now_us)  # type: ignore[union-attr]
+        return last if last is None or last.__class__ is str else last.choose(destination, now_us, besides)  # type: ignore[union-attr]
 
-    def explain(self, destination: str, now_us: int, element: str = "") -> tuple[Candidate, ...]:
+    def explain(
+        self, destination: str, now_us: int, element: str = "", besides: Collection[str] = ()
+    ) -> tuple[Candidate, ...]:
         """Every route whose prefix fits, the best first, with what became of it; one of them is taken, or none.
 
         Args: as for ``choose``.
@@ -119,7 +126,9 @@ class RouteTable:
         usable = [route for route in fitting if standings[route.key] is None]
         best = usable[0] if usable else None
         pool = [route for route in usable if best is not None and _rank(route, element) == _rank(best, element)]
-        taken = _drawn([(route.endpoint, route.weight) for route in pool], destination) if pool else None
+        standings |= {route.key: Standing.WHERE_FROM for route in pool if route.endpoint in besides}
+        shares = [(route.endpoint, route.weight) for route in pool if standings[route.key] is None]
+        taken = _drawn(shares, destination) if shares else None
         return tuple(
             Candidate(route, standings[route.key] or _standing(route, best, taken, element)) for route in fitting
         )
@@ -143,14 +152,15 @@ class _Ways:
         self._minute = -1
         self._best = [] if self._timed else _cheapest(routes)
 
-    def choose(self, destination: str, now_us: int) -> str | None:
+    def choose(self, destination: str, now_us: int, besides: Collection[str]) -> str | None:
         """The endpoint, or None when none is open."""
         if self._timed and now_us // MINUTE_US != self._minute:
             self._minute = now_us // MINUTE_US
             self._best = _cheapest([r for r in self._routes if is_open(r.hours, r.time_zone, now_us)])
         best = self._best
         if len(best) > 1:
-            return _drawn(best, destination)
+            others = [way for way in best if way[0] not in besides] if besides else best
+            return _drawn(others, destination) if others else best[0][0]
         return best[0][0] if best else None
 
 

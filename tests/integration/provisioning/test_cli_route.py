@@ -104,6 +104,15 @@ def test_numbers_nonsense_and_names(cli: Cli) -> None:
     assert "--element" in cli("route", "explain", "77377", "--element", "x", status=2)
 
 
+def test_a_text_never_goes_back_to_where_it_came_from(cli: Cli) -> None:
+    told = cli("route", "explain", "+13105550100", "--by", "link:backup")
+    assert "a text to +13105550100 is refused: no way leads there" in told
+    assert "the text came from there" in told
+    assert "--by = 'link:nobody': is not provisioned" in cli(
+        "route", "explain", "77377", "--by", "link:nobody", status=2
+    )
+
+
 def test_the_list_is_in_the_order_of_consideration(cli: Cli) -> None:
     found = cli.json("route", "list", "--at", "2026-07-05T12:00")  # a Sunday
     assert [(route["prefix"], route["standing"]) for route in found] == [

@@ -33,14 +33,20 @@ destinations = st.text("+12", max_size=6)
 times = st.integers(0, 7 * 24 * 60).map(lambda minute: MONDAY_US + minute * 60_000_000)
 
 
-@given(tables, destinations, st.lists(times, min_size=1, max_size=5), st.sampled_from(ELEMENTS))
-def test_the_quick_way_is_the_explained_one(table, destination, nows, element):
+@given(
+    tables,
+    destinations,
+    st.lists(times, min_size=1, max_size=5),
+    st.sampled_from(ELEMENTS),
+    st.sets(st.sampled_from(ENDPOINTS), max_size=2),
+)
+def test_the_quick_way_is_the_explained_one(table, destination, nows, element, besides):
     """Asked several times of one table: what it keeps from minute to minute must not outlive its minute."""
     for now_us in nows:
-        explained = table.explain(destination, now_us, element)
+        explained = table.explain(destination, now_us, element, besides)
         taken = [candidate.route.endpoint for candidate in explained if candidate.standing is Standing.TAKEN]
-        chosen = table.choose(destination, now_us, element)
-        assert taken == ([] if chosen is None else [chosen])
+        chosen = table.choose(destination, now_us, element, besides)
+        assert taken == ([] if chosen is None or chosen in besides else [chosen])
 
 
 @given(tables, destinations, times, st.sampled_from(ELEMENTS), st.sets(st.sampled_from(ENDPOINTS), min_size=2))

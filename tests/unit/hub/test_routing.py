@@ -79,6 +79,24 @@ def test_an_answer_names_the_way_itself() -> None:
     assert to("+13105550177", NOW - 1, answers("account:agg", NOW)) == "account:agg"
 
 
+def test_nothing_goes_back_to_where_it_came_from_or_to_its_group() -> None:
+    def decided(came_by: str, *endpoints: str, answer: str = "") -> str | Reason:
+        routes = [Route(prefix="*", endpoint=endpoint) for endpoint in endpoints]
+        directory = make_directory(links=LINKS, groups=GROUPS, routes=routes)
+        answers = RememberedAnswers({FAR_AWAY: EnumAnswer("", answer, NOW + HOUR)}) if answer else None
+        found = routing.decide_from_network(transit(), directory, NOW, answers, came_by)
+        return found.endpoint if isinstance(found, routing.Route) else found
+
+    assert decided("link:one", "link:one") is Reason.NO_ROUTE
+    assert decided("link:one", "link:one", "account:agg") == "account:agg"
+    assert decided("account:agg", "link:one", "account:agg") == "link:one"
+    assert decided("link:two", "group:pair") is Reason.NO_ROUTE
+    assert decided("link:three", "group:pair", "link:one") == "link:one"
+    assert decided("link:two", "link:three") == "link:three", "another link, taken at its word"
+    assert decided("link:one", "link:one", "link:two", answer="link:one") == "link:two"
+    assert decided("link:gone", "link:one") == "link:one"
+
+
 def test_nobody_is_asked_about_short_codes_and_call_centres_numbers() -> None:
     answers = RememberedAnswers({})
     assert to("77377", answers=answers) == "link:one"

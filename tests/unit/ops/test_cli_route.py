@@ -155,9 +155,10 @@ class Answers:
     st.integers(0, 24),
     st.sampled_from(["", "SPID:6006"]),
     st.none() | endpoints,
+    st.sampled_from(["", "link:one", "link:two", "account:agg"]),
 )
 def test_the_explanation_is_the_decision(
-    given_routes: list[Route], source: str, destination: str, hour: int, element: str, last: str | None
+    given_routes: list[Route], source: str, destination: str, hour: int, element: str, last: str | None, by: str
 ) -> None:
     directory, now_us = make(routes=given_routes), MONDAY_US + hour * HOUR_US
     sender = directory.number(source)
@@ -169,8 +170,8 @@ def test_the_explanation_is_the_decision(
     if sender is not None:
         decided = routing.decide_from_desk(arrival, sender.call_centre, thread, directory, now_us, answers)
     else:
-        decided = routing.decide_from_network(arrival, directory, now_us, answers)
-    found = explain(directory, source, destination, now_us, element=element, thread=thread)
+        decided = routing.decide_from_network(arrival, directory, now_us, answers, by)
+    found = explain(directory, source, destination, now_us, element=element, came_by=by, thread=thread)
     if isinstance(decided, Reason):
         assert found.refused
         assert not found.endpoint

@@ -114,6 +114,18 @@ def test_routes_of_one_cost_share_and_the_others_say_so():
     assert seen == {"link:us", "link:cheap", "group:g"}
 
 
+def test_what_came_from_a_way_goes_by_those_that_share_with_it_and_by_no_worse_one():
+    routes = [Route(prefix="+1", endpoint=endpoint) for endpoint in ("link:us", "link:cheap")]
+    table = RouteTable([*routes, Route(prefix="*", endpoint="link:all")], PROVISIONED)
+    for number in range(50):
+        assert table.choose(f"+120255501{number:02}", 0, "", ["link:us"]) == "link:cheap"
+    told = table.explain("+12025550143", 0, "", ["link:us"])
+    assert [candidate.standing for candidate in told] == [Standing.TAKEN, Standing.WHERE_FROM, Standing.SHORTER]
+    told = table.explain("+12025550143", 0, "", ["link:us", "link:cheap"])
+    assert [candidate.standing for candidate in told] == [Standing.WHERE_FROM, Standing.WHERE_FROM, Standing.SHORTER]
+    assert table.choose("+12025550143", 0, "", ["link:us", "link:cheap"]) in ("link:us", "link:cheap")
+
+
 def test_draws_are_the_same_in_every_process():
     """A restart, or another Python, may not move customers to other ways; the digest and its form are for good."""
     table = RouteTable([Route(prefix="*", endpoint=endpoint) for endpoint in ("link:us", "link:all")], PROVISIONED)
