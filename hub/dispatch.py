@@ -35,6 +35,7 @@ from hub import journal
 from hub.cursors import Alarm, Cursor
 from hub.endpoint import Endpoint
 from hub.errors import Unsplittable
+from hub.grips import Grips
 from hub.lanes import Entry, Lane, Lanes
 from hub.model import Kind, Message, Part, State
 from store import Store, StoreError, Transaction
@@ -159,8 +160,7 @@ class Dispatcher:
         self._alarm = Alarm()
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
-        self._gripped: set[int] = set()
-        self._rewritten: dict[int, journal.Standing] = {}  # since the reading under way began
+        self.grips = Grips()
         self._gone_while_reading: set[int] | None = None
         self._reading = 0  # entries that may come of the reading under way
         self._receipts_first = False
@@ -403,14 +403,10 @@ class Dispatcher:
 
         Returns: False when it is being given, or somebody else has hold of it.
         """
-        if message_id in self._gripped or (message_id in self.held and self.withhold(message_id) is None):
+        if message_id in self.grips or (message_id in self.held and self.withhold(message_id) is None):
             return False
-        self._gripped.add(message_id)
+        self.grips.begin(message_id)
         return True
-
-    def is_gripped(self, message_id: int) -> bool:
-        """Whether somebody has hold of it."""
-        return message_id in self._gripped
 
     def let_go(self, message_id: int, now_us: int, rewritten: journal.Standing | None = None) -> None:
         """The end of ``lay_hold``.
@@ -420,11 +416,11 @@ class Dispatcher:
             now_us: now.
             rewritten: how the message stands now, when its row was written anew.
         """
-        self._gripped.discard(message_id)
+        self.grips.end(message_id)
         entry = self.held.get(message_id)
         if rewritten is not None:
             if self._gone_while_reading is not None:
-                self._rewritten[message_id] = rewritten
+                self.grips.rewritten[message_id] = rewritten
             if entry is not None:
                 entry.message, entry.payloads, entry.claimed = rewritten.message, None, False
             if rewritten.next_us > (now_us if entry is not None else 0):  # who waits for a time waits in the store
@@ -559,7 +555,7 @@ class Dispatcher:
         """The rows of a query, and those of them that are neither in memory nor went out of it while it ran."""
         gone: set[int] = set()
         self._gone_while_reading, self._reading = gone, limit
-        self._rewritten.clear()
+        self.grips.rewritten.clear()
 
         def work(tx: Transaction) -> list[Any]:
             return list(tx.sql.execute(query).all())
@@ -573,7 +569,7 @@ class Dispatcher:
 
     def _standing(self, row: Any) -> journal.Standing:
         """A row that was just read, or what was made of it while it was read."""
-        return self._rewritten.get(row[0]) or journal.standing_of(row)
+        return self.grips.rewritten.get(row[0]) or journal.standing_of(row)
 
     async def _scan(self, kind: Kind, cursor: Cursor) -> bool:
         """Read the next page beyond the cursor. Returns: whether it held anything."""
@@ -645,7 +641,7 @@ class Dispatcher:
         lane = self.lanes.push(key, entry, message.source if message.kind is Kind.TEXT else "")
         if lane.head is entry:
             self.lanes.wait(lane, standing.next_us)
-        if entry.id not in self._gripped:
+        if entry.id not in self.grips:
             self.lanes.release(entry, self._clock())
 
     async def _load_due(self) -> bool:

@@ -326,12 +326,9 @@ class Hub:
             if dispatcher is None:
                 await self._outcomes.bury(endpoint, waiting, reason)
                 continue
+            await dispatcher.grips.wait_over([standing.message.id for standing in waiting])
             held = [standing.message.id for standing in waiting if standing.message.id in dispatcher.held]
-            stored = [
-                standing
-                for standing in waiting
-                if standing.message.id not in dispatcher.held and not dispatcher.is_gripped(standing.message.id)
-            ]
+            stored = [standing for standing in waiting if standing.message.id not in dispatcher.held]
             ending = await self._take_aside(dispatcher, stored) if stored else []
             for message_id in held:
                 entry = dispatcher.withhold(message_id)
@@ -346,6 +343,7 @@ class Hub:
         try:
             for standing in await self.store.read(lambda tx: operations.standings(tx, list(aside))):
                 entry = aside.pop(standing.message.id)
+                entry.message = standing.message
                 entry.stands(standing)
                 pending.append(entry)
         finally:

@@ -26,6 +26,7 @@ from hub import (
     Result,
     State,
     dispatch,
+    operations,
     requests,
 )
 from hub.retry import RetryWaits
@@ -613,7 +614,7 @@ async def test_what_is_loaded_while_it_is_replaced_goes_out_as_it_is_then(world:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(replace_and_tell, ids[4])
             try:
-                await world.until(lambda: hub.dispatcher("link:one").is_gripped(ids[4]))
+                await world.until(lambda: ids[4] in hub.dispatcher("link:one").grips)
                 link.come_back(hub)
                 await world.until(lambda: ids[4] in hub.dispatcher("link:one").held)
                 await world.until(lambda: len(link.texts()) == 4)
@@ -658,6 +659,28 @@ async def test_what_was_read_before_it_was_replaced_does_not_go_out(world: World
         world.clock.jump(600)
         await world.until(lambda: link.texts()[-1] == "later")
     assert await world.states() == ["DELIVERED"] * 6 + ["DROPPED", "DELIVERED"]
+
+
+async def test_who_ends_a_text_waits_for_who_has_hold_of_it(any_world: World, fast_clock: Clock) -> None:
+    """An operator's drop, or an opt-out, must not be lost because the sender just replaces the text."""
+    world = any_world
+    world.add("link:one", window=0)
+    account = world.add("account:agg")
+    async with world.running(heads=2) as hub:
+        await world.settled()
+        ids = await submit(world, *"abcd", receipt_wanted=ReceiptWanted.FINAL)
+        dispatcher = hub.dispatcher("link:one")
+        assert dispatcher.lay_hold(ids[0])
+        assert dispatcher.lay_hold(ids[3])
+        for number, message_id in enumerate((ids[0], ids[3])):
+            request = operations.Request(number + 1, "drop", message_id, "operator", world.now_us())
+            await world.store.transact(lambda tx, request=request: operations.ask(tx, request))
+        await trio.sleep(10)
+        assert await world.states() == ["QUEUED"] * 4
+        for message_id in (ids[0], ids[3]):
+            dispatcher.let_go(message_id, world.now_us())
+        await world.until(lambda: len(account.receipts()) == 2)
+    assert await world.states() == ["DROPPED", "QUEUED", "QUEUED", "DROPPED"]
 
 
 @pytest.mark.parametrize("heads", [3, 10_000])
