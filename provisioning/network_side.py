@@ -203,7 +203,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
     lock_out_after: Annotated[
         int,
-        spec("Failed binds in a row after which it is locked out; 0 for never.", unit="binds", minimum=0, maximum=1000),
+        spec(
+            "Wrong passwords in a row after which their address is locked out of it; 0 for never.",
+            unit="binds",
+            minimum=0,
+            maximum=1000,
+        ),
     ] = 10
     lock_out_s: Annotated[float, spec("How long it is locked out.", unit="s", minimum=1, maximum=DAY_S)] = 300.0
     gap_ms: Gap = 100

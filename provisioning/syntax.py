@@ -20,7 +20,6 @@ _SYSTEM_ID = re.compile(r"[!-~]{1,15}")  # SMPP 3.4 §5.2.1: a C-octet string of
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _SOURCE = re.compile(r"\+?[0-9]{1,15}\*?|[A-Za-z0-9 ._&-]{1,11}|\+?\*")
 _TON_NPI_RULE = re.compile(r"(source|destination) (\S+) ([0-9]{1,2})/([0-9]{1,2})", re.ASCII)
-_LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
 _PREFIX = re.compile(r"\+?[0-9]{0,15}")
 _SIP_URI = re.compile(
     r"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+(?::[^@\s]*)?@)?"
@@ -215,13 +214,6 @@ def read_ton_npi_rule(text: str, field: str) -> str:
     if int(ton) > MAX_TON or int(npi) > MAX_NPI:
         raise BadValue(field, text, f"TON is 0 to {MAX_TON}, NPI 0 to {MAX_NPI} (SMPP 3.4 §5.2.5, §5.2.6)")
     return f"{side} {pattern} {int(ton)}/{int(npi)}"
-
-
-def read_language(text: str, field: str) -> str:
-    """Check a language's code (ISO 639-1)."""
-    if not _LANGUAGE.fullmatch(text.lower()):
-        raise BadValue(field, text, "write a language's two letters: 'en', 'es'")
-    return text.lower()
 
 
 def read_endpoint(text: str, field: str) -> str:

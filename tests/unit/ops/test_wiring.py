@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from hub.opt_out import DEFAULT_TEXTS, WORDS
 from ops import wiring
 from ops.settings import FiltersSettings
 from provisioning import Account, Desk, Group, Link, Secret, SecretKind, build, built
 from provisioning.annotations import NATIONAL_ALPHABETS, PEER_ALPHABETS
+from provisioning.desk_side import OPT_OUT_LANGUAGES
 from provisioning.fields import Field, Form, fields_of
 from smpp.alphabet import BY_NAME
 
@@ -121,6 +123,10 @@ def test_a_rate_from_one_number_is_the_gap_between_its_parts() -> None:
 def test_every_alphabet_that_may_be_named_is_there() -> None:
     assert {*PEER_ALPHABETS, *NATIONAL_ALPHABETS} <= set(BY_NAME)
     assert set(NATIONAL_ALPHABETS) == {name for name in BY_NAME if name.startswith("gsm7-")}
+
+
+def test_every_language_that_may_be_named_has_its_words() -> None:
+    assert set(OPT_OUT_LANGUAGES) == set(WORDS) == set(DEFAULT_TEXTS)
 
 
 def test_filters() -> None:

@@ -10,7 +10,6 @@ from provisioning.syntax import (
     read_endpoint,
     read_host,
     read_jid,
-    read_language,
     read_member,
     read_name,
     read_network,
@@ -185,13 +184,6 @@ def test_every_rule_that_is_accepted_is_one_that_links_can_read(text):
     except BadValue:
         return
     assert smpp_rule(canonical).beginning == canonical.split()[1].removesuffix("*")
-
-
-def test_languages():
-    assert read_language("EN", "opt_out_languages") == "en"
-    for text in ("e", "english", "e1", ""):
-        with pytest.raises(BadValue):
-            read_language(text, "opt_out_languages")
 
 
 @pytest.mark.parametrize("text", ["link:acme", "group:carriers", "account:Agg1"])
