@@ -384,7 +384,7 @@ class Connection:
             case Action.IGNORE:
                 self.counts["stray" if pdu.command_id & RESPONSE_BIT else "ignored"] += 1
             case Action.ALIVE:
-                if pdu.sequence_number != self._enquire_sequence:
+                if pdu.sequence_number != self._enquire_sequence or not self._enquire_sequence:
                     self.counts["stray"] += 1
                 elif pdu.command_status == _NOT_BOUND and self.role is Role.ESME:
                     self._forgotten(now)
@@ -400,7 +400,7 @@ class Connection:
             case Action.UNBIND:
                 return self._unbind_received(pdu, requests, now)
             case Action.UNBOUND:
-                if pdu.sequence_number == self._unbind_sequence:
+                if pdu.sequence_number == self._unbind_sequence != 0:
                     return self._end(self._over_as)
                 self.counts["stray"] += 1
         return []

@@ -578,8 +578,9 @@ class Session:
                     await self._stream.send_eof()
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return
-                with trio.move_on_after(self.options.linger_s):
-                    await self._read_out.wait()
+            # A TLS stream has no half to close, but its peer's last words (close_notify) arrive as well.
+            with trio.move_on_after(self.options.linger_s):
+                await self._read_out.wait()
 
     async def _close_stream(self) -> None:
         # A TLS peer that was gone before the goodbye: closed all the same.

@@ -132,7 +132,7 @@ async def test_node_smpp_is_an_esme_of_ours():
     async with smsc() as (ours, port):
         seen = await run(*node, str(PEERS / "node" / "smpp_esme.js"), str(port), "200")
         assert seen["bind"] == seen["enquired"] == 0
-        assert seen["version"] == 0x34
+        assert seen["version"] == 0x50
         assert seen["refused"] == CommandStatus.ESME_RALYBND
         assert seen["ids"] == [f"id{n}" for n in range(200)]
         assert seen["receipts"] == [[f"id{n}", 2] for n in range(200)]

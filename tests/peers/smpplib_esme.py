@@ -1,9 +1,12 @@
 """A foreign ESME: smpplib. Binds as a transceiver, submits texts, waits for their receipts, unbinds.
 
 Arguments: port, how many texts. Output: one JSON object with what it saw. Runs in an environment of its own.
+Over TLS when PEER_TLS_CA is set; with a certificate of its own when PEER_TLS_CERT and PEER_TLS_KEY are.
 """
 
 import json
+import os
+import ssl
 import sys
 
 import smpplib.client
@@ -13,7 +16,13 @@ import smpplib.gsm
 port, count = int(sys.argv[1]), int(sys.argv[2])
 seen = {"ids": [], "receipts": [], "texts": []}
 
-client = smpplib.client.Client("127.0.0.1", port, timeout=10, allow_unknown_opt_params=True)
+context = None
+if "PEER_TLS_CA" in os.environ:
+    context = ssl.create_default_context(cafile=os.environ["PEER_TLS_CA"])
+    context.check_hostname = False  # smpplib does not say whom it has called
+    if "PEER_TLS_CERT" in os.environ:
+        context.load_cert_chain(os.environ["PEER_TLS_CERT"], os.environ["PEER_TLS_KEY"])
+client = smpplib.client.Client("127.0.0.1", port, timeout=10, allow_unknown_opt_params=True, ssl_context=context)
 client.set_message_sent_handler(lambda pdu: seen["ids"].append(pdu.message_id.decode()))
 
 

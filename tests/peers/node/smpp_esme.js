@@ -1,14 +1,21 @@
 // A foreign ESME: node-smpp. Binds, asks whether the link lives, submits texts all at once, waits for their receipts
 // and one text, unbinds.
 // Arguments: port, how many texts. Output: one JSON object with what it saw.
+// Over TLS when PEER_TLS_CA is set; with a certificate of its own when PEER_TLS_CERT and PEER_TLS_KEY are.
 'use strict';
+const fs = require('fs');
 const smpp = require('smpp');
+
+const file = (name) => (process.env[name] ? fs.readFileSync(process.env[name]) : undefined);
+const secure = process.env.PEER_TLS_CA
+  ? { tls: true, ca: file('PEER_TLS_CA'), cert: file('PEER_TLS_CERT'), key: file('PEER_TLS_KEY') }
+  : {};
 
 const port = Number(process.argv[2]);
 const count = Number(process.argv[3]);
 const seen = { bind: null, version: null, enquired: null, ids: [], receipts: [], texts: [], refused: null };
 
-const session = smpp.connect({ host: '127.0.0.1', port }, () => {
+const session = smpp.connect({ host: '127.0.0.1', port, ...secure }, () => {
   session.bind_transceiver({ system_id: 'node', password: 'secret' }, (bound) => {
     seen.bind = bound.command_status;
     seen.version = bound.sc_interface_version;

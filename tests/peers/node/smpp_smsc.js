@@ -1,12 +1,23 @@
 // A foreign SMSC: node-smpp. Accepts whoever knows the password, answers texts out of order, delivers a receipt for each
 // and one text, and asks whether the link lives.
 // Output: a line "port N" once it listens, then one JSON object when its session has closed.
+// Over TLS when PEER_TLS_CERT and PEER_TLS_KEY are set; it lets in only certificates of PEER_TLS_CA when that is.
 'use strict';
+const fs = require('fs');
 const smpp = require('smpp');
 
-const seen = { binds: [], texts: [], delivered: [], enquired: null, unbound: false };
+const seen = { binds: [], texts: [], delivered: [], enquired: null, unbound: false, certificates: [] };
 
-const server = smpp.createServer((session) => {
+const file = (name) => (process.env[name] ? fs.readFileSync(process.env[name]) : undefined);
+const asks = Boolean(process.env.PEER_TLS_CA);
+const secure = process.env.PEER_TLS_CERT
+  ? { cert: file('PEER_TLS_CERT'), key: file('PEER_TLS_KEY'), ca: file('PEER_TLS_CA'), requestCert: asks, rejectUnauthorized: asks }
+  : {};
+
+const server = smpp.createServer(secure, (session) => {
+  if (asks) {
+    seen.certificates.push(session.socket.getPeerCertificate().subject.CN);
+  }
   session.on('error', (error) => { console.error(error); process.exit(1); });
   const accept = (pdu) => {
     seen.binds.push([pdu.command, pdu.system_id, pdu.interface_version]);

@@ -501,3 +501,46 @@ async def test_an_oversize_pdu_is_refused_before_it_is_buffered(clock):
         assert (await peer.expect(GenericNack)).command_status == CommandStatus.ESME_RINVCMDLEN
         await peer.expect_end()
         assert session.ended.ending is Ending.PROTOCOL
+
+
+class Whole(trio.abc.Stream):
+    """A stream without halves to close, as TLS is; it writes down when it was closed."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.closed_at: float | None = None
+
+    async def send_all(self, data) -> None:
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes=None) -> bytes:
+        return await self.stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        if self.closed_at is None:
+            self.closed_at = trio.current_time()
+        await self.stream.aclose()
+
+
+@pytest.mark.parametrize(("peer_closes_after_s", "closed_after_s"), [(0.5, 0.5), (60, 1)])
+async def test_a_tls_peer_may_close_first_too(clock, nursery, peer_closes_after_s, closed_after_s):
+    """Its close_notify would arrive at a closed socket, which would have the kernel destroy our last answer."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    stream = Whole(ours)
+    session = Session(stream, Connection(Role.ESME, now=trio.current_time()), Options(linger_s=1))
+    peer = ScriptedSMSC(theirs)
+    await nursery.start(session.run)
+    async with trio.open_nursery() as binding:
+        binding.start_soon(session.bind, BindTransceiver(system_id="me"))
+        await peer.accept_bind()
+    nursery.start_soon(session.unbind)
+    await peer.answer(await peer.expect(Unbind))
+    await session.wait_over()
+    over_at = trio.current_time()
+    await trio.sleep(peer_closes_after_s)
+    await peer.close()
+    await trio.testing.wait_all_tasks_blocked()
+    assert stream.closed_at == pytest.approx(over_at + closed_after_s)

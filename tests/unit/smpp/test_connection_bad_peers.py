@@ -126,6 +126,19 @@ def test_a_generic_nack_with_a_number_that_nobody_has_ends_nothing(role, request
     assert (connection.unanswered, connection.counts["stray"]) == (1, 1)
 
 
+@each_role
+@pytest.mark.parametrize("status", [0, 4])
+@pytest.mark.parametrize("response", [UnbindResp, EnquireLinkResp])
+def test_an_answer_numbered_0_to_what_was_never_asked_ends_nothing(role, request_type, response_type, response, status):
+    """0 is no number of ours, so nothing that we have not sent may stand under it."""
+    connection = bound(role)
+    ask(connection, request_type, 1)
+    assert connection.receive_data(encode(response(sequence_number=0, command_status=status)), 1) == []
+    assert (connection.state, connection.unanswered) == (State.BOUND_TRX, 1)
+    assert connection.counts["stray"] == 1
+    assert connection.data_to_send() == b""
+
+
 # --- A peer that uses sequence numbers again --------------------------------------------------------------------------
 
 
