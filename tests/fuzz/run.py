@@ -18,7 +18,7 @@ FUZZED = ("smpp", "translators.xmpp", "tests.fuzz.targets")
 
 LONGEST_INPUT = 1024
 PATIENCE_S = 20
-"""No input may take longer: what takes seconds to read is a find too."""
+"""No input may take longer: what takes seconds to read is a find too. Tests wait longer, as machines may stand still."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=0, help="stop after this long (0: never)")
     parser.add_argument("--runs", type=int, default=-1, help="stop after so many inputs (-1: never)")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer's choices (0: another one each time)")
+    parser.add_argument("--patience", type=int, default=PATIENCE_S, help="seconds that one input may take")
     parser.add_argument("--directory", type=Path, default=ROOT / "var/fuzz", help="where corpus and finds are kept")
     parser.add_argument("--replay", type=Path, help="run one input, without the fuzzer")
     options = parser.parse_args(arguments)
@@ -47,7 +48,7 @@ def _all(options: argparse.Namespace) -> int:
     failed = []
     for name in SEEDS:
         print(f"--- {name}", flush=True)
-        limits = [f"--seconds={options.seconds}", f"--runs={options.runs}", f"--seed={options.seed}"]
+        limits = [f"--{limit}={getattr(options, limit)}" for limit in ("seconds", "runs", "seed", "patience")]
         command = [sys.executable, "-m", "tests.fuzz.run", name, *limits, f"--directory={options.directory}"]
         if subprocess.run(command, cwd=ROOT).returncode:
             failed.append(name)
@@ -72,7 +73,8 @@ def fuzz(options: argparse.Namespace) -> int:
     for number, seed in enumerate(seeds.SEEDS.get(options.target, ())):
         (corpus / f"seed-{number}").write_bytes(seed)
     limits = [f"-runs={options.runs}", f"-max_total_time={options.seconds}", f"-seed={options.seed}"]
-    shape = [f"-max_len={LONGEST_INPUT}", f"-timeout={PATIENCE_S}", "-rss_limit_mb=1024", "-print_final_stats=1"]
+    slow = [f"-timeout={options.patience}", f"-report_slow_units={options.patience}"]
+    shape = [f"-max_len={LONGEST_INPUT}", *slow, "-rss_limit_mb=1024", "-print_final_stats=1"]
     argv = [sys.argv[0], *limits, *shape, f"-artifact_prefix={found}/{options.target}-", str(corpus)]
     atheris.Setup(argv, known[options.target])
     atheris.Fuzz()

@@ -18,6 +18,7 @@ from tests.meta.tree import pyproject
 
 RUNS = 4000
 SEED = 20_260_101
+PATIENCE_S = 150
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def fuzz(target: str, directory: Path, runs: int) -> subprocess.CompletedProcess
     return subprocess.run(
         [
             *(sys.executable, "-m", "tests.fuzz.run", target, f"--runs={runs}", f"--seed={SEED}"),
-            f"--directory={directory}",
+            *(f"--directory={directory}", f"--patience={PATIENCE_S}"),
         ],
         cwd=ROOT,
         capture_output=True,
