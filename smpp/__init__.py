@@ -2,7 +2,7 @@
 
 Pure: ``pdu`` (the values), ``layout`` and ``codec`` (their octets), ``tlv`` (optional parameters), ``timeformat``,
 ``constants``, ``errors``; ``connection`` (the session machine) over ``states`` and ``events``; ``alphabet``,
-``segmentation``, ``reassembly`` and ``receipt`` (what a text is on the wire).
+``selection``, ``segmentation``, ``transliteration``, ``reassembly`` and ``receipt`` (what a text is on the wire).
 Shells over trio: ``session``, ``client``, ``server``, ``testing``. They are imported by their own names and are not
 offered here, so that whoever wants octets only loads no network.
 """
