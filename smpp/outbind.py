@@ -177,7 +177,7 @@ class Callee:
         peer = peer_address(stream)
         why = self._turn_away()
         if why:
-            self._observer.count("turned_away")
+            self._observer.count("turned_away", link=self._words["link"])
             _log.warning("smpp call turned away", **self._words, peer=peer, reason=why)
             await trio.aclose_forcefully(stream)
             return
@@ -261,7 +261,7 @@ class Callee:
             session.close()
 
     def _refuse(self, caller: _Caller, what: str) -> None:
-        self._observer.count("outbind_refused", link=self._words["link"], detail=what)
+        self._observer.count("outbind_refused", link=self._words["link"], status=what)
         _log.warning("smpp outbind refused", **self._words, peer=caller.peer, wrong=what)
 
     def _not_bound(self, caller: _Caller, ended: SessionEnded) -> None:

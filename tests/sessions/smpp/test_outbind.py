@@ -138,7 +138,7 @@ async def test_whoever_may_call_without_a_password_must_come_from_the_smscs_host
         smsc = connect()
         await smsc.send(OUTBIND)
         await smsc.expect_end()
-        assert recorder.labels == [("outbind_refused", {"link": "acme", "detail": "address"})]
+        assert recorder.labels == [("outbind_refused", {"link": "acme", "status": "address"})]
         monkeypatch.setattr(outbind_module, "peer_address", lambda stream: "::ffff:127.0.0.1")
         smsc = connect()
         await smsc.send(OUTBIND)
