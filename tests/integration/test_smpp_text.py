@@ -6,6 +6,9 @@ The second half has a judge that we did not write: node-smpp, which knows three 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,7 +29,7 @@ from smpp.testing import ScriptedESME, ScriptedSMSC
 from smpp.tlv import Tag
 from store import Store, create_all, open_store
 from tests.fixtures_hub import make_directory
-from tests.integration.test_smpp_peers import PATIENCE_S, node_smsc, target
+from tests.integration.test_smpp_peers import PATIENCE_S, ROOT, node_smsc, target
 from translators.smpp_accounts import AccountSettings, SmppAccount, SmppAccounts
 from translators.smpp_links import LinkSettings, SmppLink
 from translators.smpp_messages import Dialect, write_messages
@@ -190,6 +193,35 @@ async def test_a_transliterated_text_goes_by_data_sm_and_its_row_says_so(tmp_pat
         assert 0 < int.from_bytes(dict(sent.tlvs)[int(Tag.QOS_TIME_TO_LIVE)], "big") <= 3600
         (row,) = await way.ended(State.DELIVERED)
         assert row.reason == "transliterated"
+
+
+CUTS = """
+import hashlib
+from smpp.alphabet import BY_NAME
+from smpp.segmentation import Method
+from smpp.transliteration import segment_to_fit
+texts = ["“ãõ ğşı €” " * 40, "नमस्ते, ક વ গ " * 30, "l’été ł " * 50, "😀 я " * 60, "{[~]} ş " * 60]
+allowed = tuple(BY_NAME.values())
+cuts = [segment_to_fit(text, method=method, allowed=allowed, reference=7) for text in texts for method in Method]
+print(hashlib.sha256(repr(cuts).encode()).hexdigest())
+"""
+
+
+def test_another_process_cuts_every_text_at_the_same_places() -> None:
+    """A restart goes on with the part that was next: no order of a set may decide anything."""
+    cuts = {
+        subprocess.run(
+            [sys.executable, "-c", CUTS],
+            capture_output=True,
+            check=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in range(1, 6)
+    }
+    assert len(cuts) == 1
+    assert len(cuts.pop().strip()) == 64
 
 
 # --- a judge that we did not write -----------------------------------------------------------------------------------
