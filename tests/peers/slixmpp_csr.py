@@ -95,6 +95,7 @@ class Csr(slixmpp.ClientXMPP):
             thread=message["thread"],
             token=token.text if token is not None else "",
             news=token.get("news") if token is not None else "",
+            opt_out=token.get("opt-out") if token is not None else "",
             elements=[child.tag for child in message.xml],
         )
 
