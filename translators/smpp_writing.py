@@ -26,6 +26,7 @@ from translators.smpp_addresses import address_by_rules
 from translators.smpp_dialect import DATA_SM, TO_FIT, Dialect, MessagePdu, ShortMessage
 
 MAX_RECEIPT_ID: Final = 64  # SMPP 3.4 §5.2.23: message_id, without its NUL
+MAX_SERVICE_TYPE: Final = 5  # likewise (§5.2.11)
 TRANSLITERATED: Final = "transliterated"
 """What is counted, and noted on a message, when its peer was sent another text than its author wrote."""
 
@@ -72,6 +73,8 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
         return [_write_receipt(message, make, (source_ton, source_npi, source), (dest_ton, dest_npi, destination))]
     registered = registered_delivery_of(message.receipt_wanted, dialect.ask_receipts)
     service_type = message.attributes.get("service_type", dialect.service_type)
+    if len(service_type) > MAX_SERVICE_TYPE:  # it was forgiven where it came in; no peer can have asked for it
+        service_type = dialect.service_type
     to_carrier = make is SubmitSm
     validity = _until(message.expires_us) if to_carrier and dialect.send_validity else ""
 

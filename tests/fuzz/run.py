@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FUZZED = ("smpp", "translators.xmpp", "tests.fuzz.targets")
+FUZZED = ("smpp", "translators", "tests.fuzz.targets")
 """What is instrumented: the fuzzer follows the branches of these."""
 
 LONGEST_INPUT = 1024
 PATIENCE_S = 20
-"""No input may take longer: what takes seconds to read is a find too. Tests wait longer, as machines may stand still."""
+"""No input may take longer: what takes seconds to read is a find too. Tests wait longer: machines may stand still."""
 
 
 def main(arguments: list[str] | None = None) -> int:

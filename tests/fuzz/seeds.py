@@ -8,6 +8,7 @@ from smpp.pdu import (
     PDU,
     PDU_CLASSES,
     BindTransceiver,
+    DataSm,
     DeliverSm,
     SmeAddress,
     SubmitMulti,
@@ -81,6 +82,22 @@ def _alphabets() -> list[bytes]:
     return found
 
 
+def _texts() -> list[PDU]:
+    """Texts in parts, in many alphabets, receipts, and everything filled in; each under each of five dialects."""
+    found: list[PDU] = []
+    for alphabet in BY_NAME.values():
+        octets = alphabet.try_encode(_TEXT[: alphabet.reach(_TEXT)]) or b"hello"
+        coding = max(alphabet.data_coding, 0)
+        found.append(SubmitSm(source_addr="1", destination_addr="2", data_coding=coding, short_message=octets[:120]))
+    for method in Method:
+        for part in segment(_TEXT, method=method, reference=300)[:2]:
+            fields = {"esm_class": part.esm_class, "data_coding": part.data_coding, "tlvs": part.tlvs}
+            found.append(DeliverSm(source_addr="1", short_message=part.short_message, **fields))
+    found += [DeliverSm(esm_class=head[0], short_message=head[3:][:250]) for head in _receipts()]
+    found += [pdu for pdu in _filled() if isinstance(pdu, SubmitSm | DeliverSm | DataSm | SubmitMulti)]
+    return [pdu for pdu in found for _ in range(5)]
+
+
 _STREAM = b"".join(encode(pdu, number) for number, pdu in enumerate(_filled(), 1))
 
 SEEDS: dict[str, list[bytes]] = {
@@ -90,6 +107,7 @@ SEEDS: dict[str, list[bytes]] = {
     "receipts": _receipts(),
     "headers": _headers(),
     "alphabets": _alphabets(),
+    "messages": [bytes((at % 5,)) + encode(pdu, 1) for at, pdu in enumerate(_texts())],
     "times": [b"300102030405000+", b"991231235959948-", b"000001000000000R", b""],
     "xmpp": [
         b"\x05<message id='1' to='a@b'><body>hi &amp; bye</body></message>",
