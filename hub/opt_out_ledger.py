@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import and_, insert, or_, select, text
+from sqlalchemy import and_, insert, or_, select, text, tuple_
 
 from hub.model import Kind
 from hub.opt_out import Entry, since_after
@@ -228,10 +228,7 @@ def listing(
         limit: at most so many.
     """
     c = opt_out.c
-    # Written out, for SQLite to go on by the primary key.
-    query = select(*(c[name] for name in _COLUMNS)).where(
-        c.number >= after[0], or_(c.number > after[0], c.customer > after[1])
-    )
+    query = select(*(c[name] for name in _COLUMNS)).where(tuple_(c.number, c.customer) > tuple_(*after))
     if not everybody:
         query = query.where(text("is_out = 1"))
     if number:
