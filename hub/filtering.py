@@ -253,7 +253,8 @@ class Filtering:
         self._unsaid[key] += number
         if now_us - self._said_us.get(key, -SAY_AGAIN_US) >= SAY_AGAIN_US:
             self._said_us[key] = now_us
-            log.warning("texts kept back", endpoint=endpoint, filter=which, number=self._unsaid.pop(key))
+            say = log.info if which == REPETITION else log.warning
+            say("texts kept back", endpoint=endpoint, filter=which, number=self._unsaid.pop(key))
 
 
 def rules_of(directory: Directory) -> FilterRules:

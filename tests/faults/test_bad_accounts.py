@@ -7,8 +7,8 @@ session loses nothing and waits no longer, and a metric tells what goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -127,25 +127,26 @@ class Smsc:
             await trio.sleep(0.002)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        async for pdu in _pdus(stream):
-            answer: PDU | None = None
-            number = pdu.sequence_number
-            if isinstance(pdu, BindTransceiver):
-                self.binds += 1
-                answer = BindTransceiverResp(sequence_number=number)
-                self._bound.set()
-            elif isinstance(pdu, SubmitSm):
-                self.texts += 1
-                answer = SubmitSmResp(sequence_number=number, message_id=f"{self.texts:x}")
-            elif isinstance(pdu, EnquireLink):
-                answer = EnquireLinkResp(sequence_number=number)
-            elif isinstance(pdu, Unbind):
-                answer = UnbindResp(sequence_number=number)
-            elif isinstance(pdu, DeliverSmResp):
-                self.unanswered -= 1
-                self.answered[pdu.command_status] = self.answered.get(pdu.command_status, 0) + 1
-            if answer is not None:
-                await _write(stream, answer)
+        async with aclosing(_pdus(stream)) as pdus:
+            async for pdu in pdus:
+                answer: PDU | None = None
+                number = pdu.sequence_number
+                if isinstance(pdu, BindTransceiver):
+                    self.binds += 1
+                    answer = BindTransceiverResp(sequence_number=number)
+                    self._bound.set()
+                elif isinstance(pdu, SubmitSm):
+                    self.texts += 1
+                    answer = SubmitSmResp(sequence_number=number, message_id=f"{self.texts:x}")
+                elif isinstance(pdu, EnquireLink):
+                    answer = EnquireLinkResp(sequence_number=number)
+                elif isinstance(pdu, Unbind):
+                    answer = UnbindResp(sequence_number=number)
+                elif isinstance(pdu, DeliverSmResp):
+                    self.unanswered -= 1
+                    self.answered[pdu.command_status] = self.answered.get(pdu.command_status, 0) + 1
+                if answer is not None:
+                    await _write(stream, answer)
 
 
 async def _write(stream: trio.SocketStream, *pdus: PDU) -> None:
@@ -155,7 +156,7 @@ async def _write(stream: trio.SocketStream, *pdus: PDU) -> None:
         return
 
 
-async def _pdus(stream: trio.SocketStream) -> AsyncIterator[PDU]:
+async def _pdus(stream: trio.SocketStream) -> AsyncGenerator[PDU, None]:
     """What comes, to the end of the stream."""
     buffer = b""
     while True:
@@ -253,8 +254,8 @@ async def never_reads(scene: Scene) -> None:
 async def never_answers(scene: Scene) -> None:
     """Reads what it is sent, and answers none of it."""
     while True:
-        async with bound(scene, "silent") as stranger:
-            async for _ in _pdus(stranger.stream):
+        async with bound(scene, "silent") as stranger, aclosing(_pdus(stranger.stream)) as pdus:
+            async for _ in pdus:
                 pass
         await trio.sleep(0.1)
 
@@ -262,8 +263,8 @@ async def never_answers(scene: Scene) -> None:
 async def answers_twice(scene: Scene) -> None:
     """Answers everything twice, and what it was never asked."""
     while True:
-        async with bound(scene, "twice") as stranger:
-            async for pdu in _pdus(stranger.stream):
+        async with bound(scene, "twice") as stranger, aclosing(_pdus(stranger.stream)) as pdus:
+            async for pdu in pdus:
                 if isinstance(pdu, DeliverSm):
                     answer = DeliverSmResp(sequence_number=pdu.sequence_number)
                     await _write(stranger.stream, answer, answer, DeliverSmResp(sequence_number=0x7FFFFFF0))

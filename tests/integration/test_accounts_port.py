@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 import msgspec
 import pytest
 import trio
 
 from hub import Accepted, Arrival, Kind, Message, Outcome, Part, Receipt, ReceiptState, Verdict
-from smpp.codec import decode, encode, split_frames
 from smpp.constants import CommandStatus as S
 from smpp.pdu import (
-    PDU,
-    BindReceiver,
-    BindReceiverResp,
-    BindTransceiver,
-    BindTransceiverResp,
     BindTransmitter,
     BindTransmitterResp,
     DeliverSm,
     DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
-    Outbind,
     SubmitSm,
     SubmitSmResp,
 )
 from smpp.states import State
+from tests.integration.esmes import PASSWORD, PATIENCE_S, Called, Peer, listening, until
 from translators import smpp_accounts
 from translators.lock_out import LockOut
 from translators.smpp_accounts import AccountSettings, SmppAccount, SmppAccounts
 
-PATIENCE_S = 60
-RIGHT, WRONG = "rightpwd", "wrongpwd"
+RIGHT, WRONG = PASSWORD, "wrongpwd"
 SETTINGS = AccountSettings(name="agg", system_id="agg", password_hash=RIGHT, lock_out_after=3, lock_out_s=300)
 OTHER_ADDRESS = "127.0.0.2"
 # Nothing ever waits for it: it is asked about at each look, and is there to count these.
@@ -109,7 +101,7 @@ class Place:
     async def looks(self, count: int = 3) -> None:
         """Wait until the port has looked so many times whether anybody is to be called."""
         before = self.asked["account:metronome"]
-        await _until(lambda: self.asked["account:metronome"] >= before + count)
+        await until(lambda: self.asked["account:metronome"] >= before + count)
 
     def _verify(self, password_hash: str, password: str) -> bool:
         self.hashed.append(password)
@@ -121,46 +113,6 @@ class Place:
         status = await peer.bind(system_id, password)
         await peer.stream.aclose()
         return status
-
-
-class Peer:
-    """An ESME that says what a test wants."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self._buffer = b""
-        self._frames: list[bytes] = []
-
-    @classmethod
-    async def connect(cls, port: int, address: str = "127.0.0.1") -> Peer:
-        return cls(await trio.open_tcp_stream("127.0.0.1", port, local_address=address))
-
-    async def __aenter__(self) -> Peer:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await trio.aclose_forcefully(self.stream)
-
-    async def send(self, *pdus: PDU) -> None:
-        await self.stream.send_all(b"".join(encode(pdu) for pdu in pdus))
-
-    async def next(self) -> PDU:
-        """The next PDU. Raises: EOFError."""
-        with trio.fail_after(PATIENCE_S):
-            while not self._frames:
-                data = await self.stream.receive_some(65_536)
-                if not data:
-                    raise EOFError
-                self._frames, consumed = split_frames(self._buffer + data)
-                self._buffer = (self._buffer + data)[consumed:]
-        return decode(self._frames.pop(0))
-
-    async def bind(self, system_id: str = "agg", password: str = RIGHT) -> int:
-        bind = BindTransceiver(sequence_number=1, system_id=system_id, password=password, interface_version=0x34)
-        await self.send(bind)
-        answer = await self.next()
-        assert isinstance(answer, BindTransceiverResp)
-        return answer.command_status
 
 
 @pytest.fixture(autouse=True)
@@ -316,67 +268,6 @@ async def test_receipts_are_balanced_over_receivers_and_never_go_to_a_transmitte
 # --- outbind ----------------------------------------------------------------------------------------------------------
 
 
-class Called:
-    """An ESME that listens, and binds when it is called.
-
-    Args:
-        as_receiver: False: hang up on every call.
-    """
-
-    def __init__(self, *, as_receiver: bool = True) -> None:
-        self.as_receiver = as_receiver
-        self.calls: list[Outbind] = []
-        self.at_once = self.most_at_once = 0
-        self.taken: list[DeliverSm] = []
-        self.statuses: list[int] = []
-        self.hang_up = trio.Event()
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            peer = Peer(stream)
-            outbind = await peer.next()
-            assert isinstance(outbind, Outbind)
-            self.calls.append(outbind)
-            if not self.as_receiver:
-                return
-            await peer.send(BindReceiver(sequence_number=1, system_id="agg", password=RIGHT, interface_version=0x34))
-            answer = await peer.next()
-            assert isinstance(answer, BindReceiverResp)
-            self.statuses.append(answer.command_status)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._take, peer)
-                await self.hang_up.wait()
-                nursery.cancel_scope.cancel()
-        except EOFError:
-            pass
-        finally:
-            self.at_once -= 1
-            await stream.aclose()
-
-    async def _take(self, peer: Peer) -> None:
-        while True:
-            pdu = await peer.next()
-            if isinstance(pdu, DeliverSm):
-                self.taken.append(pdu)
-                await peer.send(DeliverSmResp(sequence_number=pdu.sequence_number))
-
-
-@asynccontextmanager
-async def listening(esme: Called) -> AsyncIterator[int]:
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, esme.serve, 0, host="127.0.0.1"))
-        yield listeners[0].socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await trio.sleep(0.02)
-
-
 async def test_an_account_is_called_when_something_waits_and_gets_it() -> None:
     esme = Called()
     async with listening(esme) as port:
@@ -392,16 +283,16 @@ async def test_an_account_is_called_when_something_waits_and_gets_it() -> None:
             await place.looks()
             assert esme.calls == [], "nothing waits: nobody is called"
             place.waiting.add("account:agg")
-            await _until(account.room)
+            await until(account.room)
             account.deliver([_receipt(account, 1)])
-            await _until(lambda: place.road.reported)
+            await until(lambda: place.road.reported)
             assert esme.statuses == [0]
             assert [(call.system_id, call.password) for call in esme.calls] == [("smshub", "knock")]
             assert b"id:1 " in esme.taken[0].short_message
             await place.looks()
             assert len(esme.calls) == 1, "who is bound is not called"
             esme.hang_up.set()
-            await _until(lambda: len(esme.calls) > 1)
+            await until(lambda: len(esme.calls) > 1)
             assert ("called", "agg") in place.counted.events
             assert esme.most_at_once == 1
 
@@ -412,8 +303,8 @@ async def test_an_account_that_does_not_answer_is_called_again_after_longer_and_
         settings = msgspec.structs.replace(SETTINGS, outbind_host="127.0.0.1", outbind_port=port)
         async with opened(settings, METRONOME) as place:
             place.waiting.add("account:agg")
-            await _until(lambda: ("call_failed", "agg") in place.counted.events)
-            await _until(lambda: place.counted.events.count(("call_failed", "agg")) >= 2)
+            await until(lambda: ("call_failed", "agg") in place.counted.events)
+            await until(lambda: place.counted.events.count(("call_failed", "agg")) >= 2)
             assert esme.most_at_once == 1
             calls = len(esme.calls)
             place.accounts["agg"].readmit(None)  # it was taken away: nobody calls it any more
@@ -431,7 +322,7 @@ async def test_a_host_that_nobody_listens_on_is_no_trouble_for_others() -> None:
         settings = msgspec.structs.replace(SETTINGS, outbind_host="127.0.0.1", outbind_port=port)
         async with opened(settings, other) as place:
             place.waiting |= {"account:agg", "account:other"}
-            await _until(lambda: ("call_failed", "agg") in place.counted.events)
+            await until(lambda: ("call_failed", "agg") in place.counted.events)
             assert await place.bind(system_id="other") == S.ESME_ROK
             assert await place.bind() == S.ESME_ROK
         nursery.cancel_scope.cancel()
