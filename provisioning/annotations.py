@@ -29,8 +29,8 @@ IN_DOUBT = ("resend", "hold")
 ReplyWay = Annotated[
     str,
     spec(
-        "Network endpoint that replies leave by, 'link:NAME', 'group:NAME' or 'account:SYSTEM_ID'; when not given, the "
-        "one the customer last came through.",
+        "Network endpoint that replies leave by while the customer has come through none: 'link:NAME', 'group:NAME' or "
+        "'account:SYSTEM_ID'. A link that is in a group stands for the group.",
         read=syntax.read_endpoint,
     ),
 ]
