@@ -197,6 +197,10 @@ class Filtering:
         rows = await self._store.read(work)
         self.filters.quotas.load(now_us, [(account, taken) for account, taken in rows])
 
+    def taken_today(self) -> dict[str, int]:
+        """Account's endpoint → what it has sent today, of accounts with a daily limit."""
+        return self.filters.quotas.all_taken(self._clock())
+
     async def write(self) -> None:
         """Write down what accounts have sent since the last time. Raises: StoreError: it is written the next time."""
         rows = self.filters.quotas.changed()

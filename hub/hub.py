@@ -252,6 +252,10 @@ class Hub:
             for name, d in self._dispatchers.items()
         }
 
+    def taken_today(self) -> dict[str, int]:
+        """Account's endpoint → texts that it has sent today, of accounts with a daily limit."""
+        return self._filtering.taken_today() if self._filtering is not None else {}
+
     def has_waiting(self, endpoint: str) -> bool:
         """Whether something waits for an endpoint, or is on its way to it. Costs nothing."""
         dispatcher = self._dispatchers.get(endpoint)

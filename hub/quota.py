@@ -56,6 +56,11 @@ class Quotas:
         self._turn(now_us)
         return self._taken.get(account, 0)
 
+    def all_taken(self, now_us: int) -> dict[str, int]:
+        """What each account has sent today, of those that sent anything."""
+        self._turn(now_us)
+        return dict(self._taken)
+
     def changed(self) -> list[tuple[str, int, int]]:
         """(account, day, taken) of what was counted since the last call, to be written down."""
         rows = [(account, day, taken) for (account, day), taken in self._changed.items()]

@@ -82,6 +82,7 @@ class HubCollector:
         """All metrics, as the registry wants them."""
         yield from self._events()
         yield from self._endpoints()
+        yield self._quotas()
         yield from self._store_metrics()
         sessions = CounterMetricFamily(
             "smshub_smpp_sessions", "Events of SMPP sessions.", labels=["event", "endpoint", "detail"]
@@ -148,6 +149,14 @@ class HubCollector:
             room.add_metric([name], s.room)
             resumed.add_metric([name], s.resumed_in_doubt)
         yield from (held, behind, room, resumed, rate, carried)
+
+    def _quotas(self) -> Metric:
+        family = GaugeMetricFamily(
+            "smshub_taken_today_texts", "Texts that count for an account's daily limit.", labels=["endpoint"]
+        )
+        for name, taken in self._hub.taken_today().items():
+            family.add_metric([name], taken)
+        return family
 
     def _store_metrics(self) -> Iterator[Metric]:
         s = self._store.statistics()

@@ -72,6 +72,7 @@ async def test_a_daily_limit_holds_over_a_restart_and_ends_with_the_day(any_worl
         assert [isinstance(verdict, Accepted) for verdict in said] == [True, False, False]
         assert said[1:] == [THROTTLED, THROTTLED]
         assert hub.counters.filtered["account:agg", "daily-limit"] == 2
+        assert hub.taken_today() == {"account:agg": 3}
         assert hub.counters.refusals["account:agg", "too-much"] == 2
         (other,) = await world.receive("link:one", inbound("a customer's"))
         assert isinstance(other, Accepted)
@@ -79,6 +80,7 @@ async def test_a_daily_limit_holds_over_a_restart_and_ends_with_the_day(any_worl
         while (today, 3) not in [row[1:] for row in await days(world)]:  # noqa: ASYNC110 - nothing tells of it
             await trio.sleep(0.5)
         fast_clock.jump((DAY_US - (world.now_us() % DAY_US)) / 1e6)
+        assert hub.taken_today() == {}
         (verdict,) = await world.receive("account:agg", transit("tomorrow"))
         assert isinstance(verdict, Accepted)
 
