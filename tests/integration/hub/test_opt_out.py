@@ -19,7 +19,9 @@ from hub import (
     Rejected,
     Result,
     State,
+    history,
     operations,
+    opt_out_follower,
     opt_out_ledger,
 )
 from hub.model import ReceiptWanted
@@ -28,7 +30,7 @@ from hub.opt_out_follower import ENDED
 from hub.opt_out_guard import OptOuts
 from hub.opt_out_ledger import Change
 from hub.tables import feed as feed_table
-from provisioning import CallCentre, Number
+from provisioning import CallCentre, Group, Number
 from store import Transaction
 from tests.fixtures_hub import (
     CUSTOMER,
@@ -40,6 +42,7 @@ from tests.fixtures_hub import (
     RATE,
     SECOND,
     World,
+    accept,
     inbound,
     make_directory,
     reply,
@@ -50,7 +53,7 @@ SECOND_NUMBER = "+18005550101"
 OUT = "Acme Ltd: You are opted out and will get no more texts. Reply START to opt in again."
 
 
-def directory(**acme: Any) -> Any:
+def directory(*, groups: Any = (), **acme: Any) -> Any:
     centres = [
         CallCentre(name="acme", title="Acme Ltd", default_number=NUMBER, default_link="link:one", **acme),
         CallCentre(name="other", default_number=OTHER_NUMBER, origin="business", origin_value="OTHER"),
@@ -60,7 +63,7 @@ def directory(**acme: Any) -> Any:
         Number(number=SECOND_NUMBER, call_centre="acme"),
         Number(number=OTHER_NUMBER, call_centre="other"),
     ]
-    return make_directory(call_centres=centres, numbers=numbers)
+    return make_directory(call_centres=centres, numbers=numbers, groups=groups)
 
 
 class Scene:
@@ -539,3 +542,60 @@ async def test_a_batch_is_judged_text_by_text(any_world: World, fast_clock: Cloc
         assert verdicts[2] == Rejected(Reason.BAD_DESTINATION)
         assert await scene.sent(2) == ["a", "d"]
     assert len(await any_world.texts()) == 2, "nothing of what was refused is in the journal"
+
+
+async def test_the_confirmation_of_a_link_in_a_group_goes_by_the_group(any_world: World, fast_clock: Clock) -> None:
+    scene = Scene(any_world)
+    group = any_world.add("group:both")
+    any_world.directory = directory(groups=[Group(name="both", links=("one", "two"))])
+    async with any_world.running():
+        await scene.customer("STOP")
+        await any_world.until(lambda: group.given)
+    assert group.texts() == [OUT]
+    assert scene.link.texts() == []
+
+
+async def test_of_several_recipients_only_those_are_refused_who_are_out(any_world: World, fast_clock: Clock) -> None:
+    scene = Scene(any_world)
+    await scene.change(changed("out"))
+    async with any_world.running():
+        several = [transit("to several", customer, NUMBER) for customer in (FAR_AWAY, CUSTOMER, "+12025550199")]
+        verdicts = await any_world.hub.receive_as_one("account:agg", several)
+        assert [refused(verdict) for verdict in verdicts] == [False, True, False]
+        await scene.sent(2)
+
+
+async def test_the_desk_sees_in_the_history_what_the_hub_answered(any_world: World, fast_clock: Clock) -> None:
+    scene = Scene(any_world)
+    async with any_world.running():
+        await scene.customer("STOP")
+        await scene.sent(1)
+    past = await any_world.store.read(lambda tx: history.texts(tx, "acme", customer=CUSTOMER))
+    assert [(text.inbound, text.text) for text in past] == [(False, OUT), (True, "STOP")]
+
+
+async def test_a_long_queue_of_many_customers_is_ended_page_by_page(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opt_out_follower, "WAITING_PAGE", 3)
+    monkeypatch.setattr(opt_out_follower, "PAGE", 2)
+    scene = Scene(any_world)
+    customers = [f"+1202555010{number}" for number in range(5)]
+    async with any_world.running():
+        scene.link.script = lambda part: None
+        scene.link.window = 2
+        await scene.answer("on the wire", customers[0])
+        await scene.answer("on the wire", FAR_AWAY)
+        await any_world.until(lambda: len(scene.link.unanswered) == 2)
+        for customer in customers:
+            for _ in range(4):
+                await scene.answer("waits", customer)
+        await scene.answer("waits", FAR_AWAY)
+        await scene.change(*(changed("out", customer=customer) for customer in customers))
+        await any_world.until_counts({"DEAD": 20, "SUBMITTING": 2, "QUEUED": 1})
+        parts = list(scene.link.unanswered.values())
+        scene.link.script = accept
+        await scene.link.answer(any_world.hub, [Outcome(part, Result.ACCEPTED) for part in parts])
+        await any_world.until_counts({"DEAD": 20, "DELIVERED": 3})
+        await scene.followed(5)
+    assert scene.link.texts() == ["on the wire", "on the wire", "waits"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hub import opt_out
@@ -228,3 +230,12 @@ def test_answers() -> None:
     assert answer(Answer.OUT, ("xx",)) == answer(Answer.OUT)
     assert answer(Answer.IN, own=("a", "b", "c")) == "b"
     assert answer(Answer.HELP, own=("a", "b", "")) == answer(Answer.HELP)
+
+
+def test_the_words_are_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "opt-out.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    told = {row[0]: row[1:] for row in rows if row[0] in WORDS or row[0] == "every language"}
+    columns = (Verb.STOP, Verb.STOP_ALL, Verb.START, Verb.YES, Verb.HELP)
+    for language, words in (("every language", EVERYWHERE), *WORDS.items()):
+        assert told[language] == [words.get(verb, "") for verb in columns]
