@@ -94,7 +94,6 @@ _BIND_RESPONSES: Final[dict[type[PDU], type[BindResp]]] = {
 }
 
 _NOT_BOUND: Final = int(CommandStatus.ESME_RINVBNDSTS)
-
 _HEADER = Struct(">IIII")
 _LENGTH = Struct(">I")
 
@@ -132,7 +131,7 @@ class Connection:
         self.sent = 0
         self.state = State.OPEN
         self._row = ACTIONS[role][State.OPEN]
-        self._plain = False  # the peer knows no TLVs
+        self._older = False  # the session speaks a version below ours
         # Octets of a frame that is not complete, and how many it takes at least to go on.
         self._partial = bytearray()
         self._needed = 0
@@ -482,7 +481,7 @@ class Connection:
     def _learn_version(self, ours: int, theirs: int) -> None:
         self.peer_version = theirs
         self.version = versions.agreed_version(ours, theirs)
-        self._plain = not versions.has_tlvs(self.version)
+        self._older = self.version < versions.OUR_VERSION
 
     def _bound(self, state: State, now: float) -> None:
         self._init_at = math.inf
@@ -530,7 +529,7 @@ class Connection:
             self._enter(State.OUTBOUND)
         elif response_class(pdu) is None:  # alert_notification
             versions.check_version(pdu_type, self.version)
-            frame = self._number(pdu)[1]
+            frame = self._number(versions.request_for(pdu, self.version) if self._older else pdu)[1]
         else:
             return self.send_requests([(pdu, key)], now)
         self.sent += 1
@@ -546,16 +545,16 @@ class Connection:
         """
         if len(items) > self.room:
             raise LocalProtocolError(f"{len(items)} requests, but room for {self.room} in {self.state.name}")
-        plain = self._plain
+        older, version = self._older, self.version
         allowed: type[PDU] | None = None
         out: list[bytes] = []
         numbered: list[tuple[int, PDU, Any]] = []
-        next_number = self._window.next_number
+        next_number, request_for = self._window.next_number, versions.request_for
         for pdu, key in items:
             if type(pdu) is not allowed:
                 allowed = self._check_request(pdu)
             sequence = next_number()
-            out.append(encode(versions.without_tlvs(pdu) if plain and pdu.tlvs else pdu, sequence))
+            out.append(encode(request_for(pdu, version) if older else pdu, sequence))
             numbered.append((sequence, pdu, key))
         self._window.hold(numbered, now)
         self._active_at = now
@@ -570,8 +569,8 @@ class Connection:
         """
         if self.state is State.CLOSED:
             return b""
-        if self._plain:
-            pdus = [versions.without_tlvs(pdu) if pdu.tlvs else pdu for pdu in pdus]
+        if self._older:
+            pdus = [versions.response_for(pdu, self.version) for pdu in pdus]
         data = b"".join(map(encode, pdus))
         self.sent += len(pdus)
         return self._answered(len(pdus), data, now)
@@ -600,7 +599,7 @@ class Connection:
         bind = self._bind_requested
         if bind is None or self.state not in (State.OPEN, State.OUTBOUND):
             raise LocalProtocolError("there is no bind to answer")
-        tlvs = () if self._plain else ((versions.TAG_SC_INTERFACE_VERSION, bytes((self.version,))),)
+        tlvs = versions.told(self.version)
         response = _BIND_RESPONSES[type(bind)](system_id=system_id, sequence_number=bind.sequence_number, tlvs=tlvs)
         frame = encode(response)
         if settings is not None:

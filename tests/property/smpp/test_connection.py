@@ -7,20 +7,24 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smpp.codec import decode, encode, split_frames
 from smpp.connection import Connection
+from smpp.errors import EncodeError, LocalProtocolError
 from smpp.events import Answers, Ended, Ending, Event, OutbindReceived, Requests, Settings
 from smpp.pdu import (
     PDU,
     PDU_CLASSES,
     BindReceiver,
     BindTransceiver,
+    BindTransceiverResp,
     BindTransmitter,
     Outbind,
     SmeAddress,
     SubmitMulti,
     SubmitSm,
+    SubmitSmResp,
     Unbind,
     response_class,
 )
@@ -244,3 +248,82 @@ def test_tick_at_the_deadline_always_moves_it(steps, place):
             connection.tick(now)
         else:
             pytest.fail(f"{connection.state.name} is due at {deadline} for ever, now {now}")
+
+
+# --- Versions -------------------------------------------------------------------------------------------------------
+
+versions = st.one_of(st.sampled_from([0x00, 0x33, 0x34, 0x50]), st.integers(0, 0xFF))
+tlv_lists = st.lists(
+    st.tuples(st.sampled_from([0x0204, 0x0424, 0x0428, 0x020C, 0x020E, 0x020F, 0x1400]), st.binary(max_size=300)),
+    max_size=4,
+).map(tuple)
+NEW_COMMANDS = {0x34: {0x103, 0x102}, 0x50: {0x111, 0x112, 0x113}}
+
+
+def bound(role: Role, said: int, told: int | None) -> Connection:
+    """A connection whose ESME has said one version and been told another, or none."""
+    connection = Connection(role, Settings(), now=0)
+    if role is Role.SMSC:
+        connection.receive_data(encode(BindTransceiver(sequence_number=1, interface_version=said)), 0)
+        connection.accept_bind("us", 0)
+        return connection
+    connection.send(BindTransceiver(interface_version=said), 0)
+    tlvs = () if told is None else ((0x0210, bytes((told,))),)
+    connection.receive_data(encode(BindTransceiverResp(sequence_number=1, tlvs=tlvs)), 0)
+    return connection
+
+
+@given(role=st.sampled_from(Role), said=versions, told=st.none() | versions, command=commands, tlvs=tlv_lists)
+def test_nothing_is_sent_that_the_sessions_version_does_not_have(role, said, told, command, tlvs):
+    connection = bound(role, said, told)
+    version = min(said, 0x50) if role is Role.SMSC else min(said, 0x33 if told is None else told, 0x50)
+    assert connection.version == version
+    pdu = structs.replace(specimen(command, 1), tlvs=tlvs)
+    try:
+        data = connection.send(pdu, 0)
+    except EncodeError:
+        assert connection.unanswered == 0
+        return
+    except LocalProtocolError:
+        assert not may_send(role, State.BOUND_TRX, type(pdu)) or command in (0x15, 0x06)
+        return
+    for frame in split_frames(data)[0]:
+        sent = decode(frame)
+        assert sent.tlvs == () or version >= 0x34
+        assert 0x0428 not in dict(sent.tlvs) or version >= 0x50
+        if not command & 0x80000000:
+            assert all(version >= since or command not in new for since, new in NEW_COMMANDS.items())
+
+
+# --- Congestion -----------------------------------------------------------------------------------------------------
+
+answers_of_a_peer = st.lists(st.tuples(st.integers(1, 8), st.none() | st.integers(0, 255)), max_size=60)
+
+
+@given(window=st.integers(1, 40), rounds=answers_of_a_peer)
+def test_the_window_stays_between_one_and_what_was_agreed_and_comes_back(window, rounds):
+    connection = Connection(Role.ESME, Settings(window=window), now=0)
+    connection.send(BindTransceiver(interface_version=0x50), 0)
+    connection.receive_data(encode(BindTransceiverResp(sequence_number=1, tlvs=((0x0210, b"\x50"),))), 0)
+    waiting: list[int] = []
+
+    def round_trip(count: int, state: int | None) -> None:
+        room = connection.room
+        assert 0 <= room <= window
+        assert room or waiting, "nothing is on the way, and nothing may go: it would stand still for ever"
+        data = connection.send_requests([(SubmitSm(), None)] * room, 0)
+        waiting.extend(decode(frame).sequence_number for frame in split_frames(data)[0])
+        tlvs = () if state is None else ((0x0428, bytes((state,))),)
+        done, waiting[:count] = waiting[:count], []
+        connection.receive_data(b"".join(encode(SubmitSmResp(sequence_number=n, tlvs=tlvs)) for n in done), 0)
+        if state is not None and state <= 100:
+            assert connection.congestion == state
+        if state == 100:
+            assert connection.room <= 1
+
+    for count, state in rounds:
+        round_trip(count, state)
+    for _ in range(2 * window + 1):
+        round_trip(len(waiting) or 1, None)
+        round_trip(window, 50)
+    assert connection.room + connection.unanswered == window

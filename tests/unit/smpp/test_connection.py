@@ -215,10 +215,15 @@ def test_an_esme_of_3_3_gets_no_tlvs_in_its_bind_response():
     assert response.tlvs == ()
 
 
-def test_a_text_in_a_tlv_cannot_be_sent_to_a_3_3_peer():
+def test_a_text_in_a_tlv_goes_to_a_3_3_peer_as_short_message():
+    [sent] = pdus(esme(tlvs=()).send_requests([(SubmitSm(tlvs=PAYLOAD), 0)], 0))
+    assert (sent.short_message, sent.tlvs) == (PAYLOAD[0][1], ())
+
+
+def test_a_text_that_only_a_tlv_can_hold_cannot_be_sent_to_a_3_3_peer():
     connection = esme(tlvs=())
     with pytest.raises(EncodeError, match="0x0424"):
-        connection.send_requests([(SubmitSm(), 0), (SubmitSm(tlvs=PAYLOAD), 1)], 0)
+        connection.send_requests([(SubmitSm(), 0), (SubmitSm(tlvs=((0x0424, bytes(255)),)), 1)], 0)
     assert connection.unanswered == 0
     assert connection.room == 100
 

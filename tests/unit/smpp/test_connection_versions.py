@@ -31,7 +31,7 @@ from smpp.pdu import (
     response_class,
 )
 from smpp.states import Role, State, may_send
-from smpp.versions import OUR_VERSION, SINCE, agreed_version
+from smpp.versions import OUR_VERSION, agreed_version
 
 REFERENCE = ((0x0204, b"\0\1"),)
 VERSIONS = (0x00, 0x03, 0x33, 0x34, 0x50, 0x51, 0xFF)
@@ -130,10 +130,6 @@ def test_a_pdu_of_a_later_version_is_not_sent(role, version):
     assert refused == {pdu_type for pdu_type in TOO_NEW[version] if may_send(role, State.BOUND_TRX, pdu_type)}
 
 
-def test_every_pdu_that_is_not_in_every_version_is_known():
-    assert set(SINCE) == TOO_NEW[0x33]
-
-
 @pytest.mark.parametrize("role", Role)
 def test_a_batch_with_a_pdu_of_a_later_version_sends_none(role):
     connection = esme(0x33, 0x33) if role is Role.ESME else smsc(0x33)[0]
@@ -160,6 +156,44 @@ def test_a_3_4_peer_sees_the_tlvs(role):
     connection = esme(0x34, 0x34) if role is Role.ESME else smsc(0x34)[0]
     request = SubmitSm(tlvs=REFERENCE) if role is Role.ESME else DeliverSm(tlvs=REFERENCE)
     assert pdus(connection.send_requests([(request, None)], 0))[0].tlvs == REFERENCE
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_3_4_peer_does_not_see_what_5_0_brought(role):
+    connection = esme(0x50, 0x34) if role is Role.ESME else smsc(0x34)[0]
+    congestion = ((0x0428, b"\x10"),)
+    make = SubmitSm if role is Role.ESME else DeliverSm
+    [sent] = pdus(connection.send_requests([(make(tlvs=(*congestion, *REFERENCE)), None)], 0))
+    assert sent.tlvs == REFERENCE
+    [answer] = pdus(connection.send_responses([DataSmResp(sequence_number=1, tlvs=congestion)], 0))
+    assert answer.tlvs == ()
+    [sent] = pdus(connection.send_requests([(make(registered_delivery=3), None)], 0))
+    assert sent.registered_delivery == 1
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_5_0_peer_sees_all_of_it(role):
+    connection = esme(0x50, 0x50) if role is Role.ESME else smsc(0x50)[0]
+    congestion = ((0x0428, b"\x10"),)
+    make = SubmitSm if role is Role.ESME else DeliverSm
+    [sent] = pdus(connection.send_requests([(make(registered_delivery=3, tlvs=congestion), None)], 0))
+    assert (sent.tlvs, sent.registered_delivery) == (congestion, 3)
+    [answer] = pdus(connection.send_responses([DataSmResp(sequence_number=1, tlvs=congestion)], 0))
+    assert answer.tlvs == congestion
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_part_keeps_its_place_among_its_parts_when_the_peer_is_of_3_3(role):
+    """What an answer comes back with is the request as it was given, not as it was written."""
+    connection = esme(0x33, 0x33) if role is Role.ESME else smsc(0x33)[0]
+    make = SubmitSm if role is Role.ESME else DeliverSm
+    part = make(short_message=b"part", tlvs=((0x020C, b"\0\7"), (0x020E, b"\2"), (0x020F, b"\1")))
+    [sent] = pdus(connection.send_requests([(part, "key")], 0))
+    assert (sent.short_message, sent.esm_class, sent.tlvs) == (b"\5\0\3\7\2\1part", 0x40, ())
+    answer = response_class(part)
+    assert answer is not None
+    [event] = connection.receive_data(encode(answer(sequence_number=sent.sequence_number)), 0)
+    assert event.answers[0].request is part
 
 
 # --- What may come --------------------------------------------------------------------------------------------------
