@@ -83,7 +83,7 @@ def _alphabets() -> list[bytes]:
 
 
 def _texts() -> list[PDU]:
-    """Texts in parts, in many alphabets, receipts, and everything filled in; each under each of five dialects."""
+    """Texts in parts, in many alphabets, receipts, and everything filled in."""
     found: list[PDU] = []
     for alphabet in BY_NAME.values():
         octets = alphabet.try_encode(_TEXT[: alphabet.reach(_TEXT)]) or b"hello"
@@ -95,7 +95,7 @@ def _texts() -> list[PDU]:
             found.append(DeliverSm(source_addr="1", short_message=part.short_message, **fields))
     found += [DeliverSm(esm_class=head[0], short_message=head[3:][:250]) for head in _receipts()]
     found += [pdu for pdu in _filled() if isinstance(pdu, SubmitSm | DeliverSm | DataSm | SubmitMulti)]
-    return [pdu for pdu in found for _ in range(5)]
+    return found
 
 
 _STREAM = b"".join(encode(pdu, number) for number, pdu in enumerate(_filled(), 1))

@@ -16,7 +16,7 @@ from tests.fuzz.seeds import SEEDS
 from tests.fuzz.targets import TARGETS
 from tests.meta.tree import pyproject
 
-RUNS = 4000
+RUNS = 2500
 SEED = 20_260_101
 PATIENCE_S = 150
 

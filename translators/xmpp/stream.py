@@ -72,7 +72,7 @@ class Element(msgspec.Struct, frozen=True, gc=False):
     """One XML element, read.
 
     Attributes:
-        name: ``"local"`` for stanzas and their own children, else ``"namespace local"``.
+        name: ``"local"`` for stanzas and their own children, else ``"namespace local"``; ``" local"`` in no namespace.
         attributes: by name; those with a prefix as ``"namespace local"``. Do not change it.
         text: all character data directly in the element, joined.
         children: the elements directly in it, in order.
@@ -191,7 +191,10 @@ class StreamReader:
             self._mark = self._parser.CurrentByteIndex
         elif len(stack) >= self._max_depth:
             raise StreamError("policy-violation", "stanza too deep")
-        stack.append((_SHORT.get(name, name), attributes, [], []))
+        short = _SHORT.get(name)
+        if short is None:  # a name without a space is short for one of ours: what is in no namespace is not
+            short = name if " " in name else f" {name}"
+        stack.append((short, attributes, [], []))
 
     def _end(self, _name: str) -> None:
         stack = self._stack
@@ -297,8 +300,9 @@ def serialise(element: Element, namespace: str = COMPONENT_NS) -> str:
     Args:
         namespace: the default namespace in force where it is written.
     """
-    space, _, local = element.name.rpartition(" ")
-    space = space or (COMPONENT_NS if namespace not in (COMPONENT_NS, CLIENT_NS) else namespace)
+    space, separator, local = element.name.rpartition(" ")
+    if not separator:
+        space = COMPONENT_NS if namespace not in (COMPONENT_NS, CLIENT_NS) else namespace
     pieces = [f"<{local}"]
     if space != namespace:
         pieces.append(f" xmlns='{escape_attribute(space)}'")

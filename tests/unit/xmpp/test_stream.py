@@ -180,3 +180,17 @@ class TestWriting:
             "message", {"id": "1"}, "", (Element("body", {}, "x"), Element("urn:a b", {}, "", (Element("urn:c d"),)))
         )
         assert serialise(element) == "<message id='1'><body>x</body><b xmlns='urn:a'><d xmlns='urn:c'/></b></message>"
+
+
+@pytest.mark.parametrize("name", ["message", "iq", "body", "anything"])
+def test_what_is_in_no_namespace_is_neither_a_stanza_nor_lost(name: str) -> None:
+    """RFC 6120 §4.8.3: a stanza is in the stream's content namespace. Found by tests/fuzz: it passed for one."""
+    reader = StreamReader()
+    reader.feed(HEAD)
+    octets = f"<iq><{name} xmlns=''><x xmlns='urn:x'/><body/></{name}></iq>".encode()
+    (stanza,) = reader.feed(octets)
+    (child,) = stanza.children
+    assert child.name == f" {name}"
+    assert [each.name for each in child.children] == ["urn:x x", " body"]
+    assert stanza.child(name) is None
+    assert reader.feed(serialise(stanza).encode()) == [stanza]
