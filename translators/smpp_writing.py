@@ -17,10 +17,11 @@ from smpp import receipt as smpp_receipt
 from smpp.alphabet import UnencodableText
 from smpp.constants import EsmClass, RegisteredDelivery
 from smpp.errors import BadTime
-from smpp.pdu import DataSm, DeliverSm, SubmitSm
+from smpp.pdu import DataSm, DeliverSm, SubmitSm, TLVs
 from smpp.segmentation import MAX_OCTETS, MAX_SHORT_MESSAGE, Method, Segments, TooManyParts, sar_tlvs, segment
 from smpp.timeformat import format_absolute
 from smpp.tlv import Tag
+from smpp.tlv import make as make_tlv
 from smpp.transliteration import segment_to_fit
 from translators.smpp_addresses import address_by_rules
 from translators.smpp_dialect import DATA_SM, TO_FIT, Dialect, MessagePdu, ShortMessage
@@ -102,7 +103,8 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
     else:
         pdus = [build(s.esm_class, s.data_coding, s.short_message, s.tlvs) for s in _segments(message, dialect)]
     if to_carrier and dialect.submit_with == DATA_SM:
-        return [_as_data_sm(pdu) for pdu in pdus]
+        wishes = (make_tlv(Tag.SET_DPF, 1),) if "set_dpf" in message.attributes else ()
+        return [_as_data_sm(pdu, wishes) for pdu in pdus]
     return pdus
 
 
@@ -114,7 +116,7 @@ def _until(expires_us: int) -> str:
         return ""
 
 
-def _as_data_sm(pdu: ShortMessage) -> DataSm:
+def _as_data_sm(pdu: ShortMessage, wishes: TLVs) -> DataSm:
     """The same message in a data_sm, which has its octets in message_payload and no times (SMPP 3.4 §4.7.1)."""
     tlvs = pdu.tlvs
     if pdu.short_message or all(tag != _PAYLOAD_TAG for tag, _ in tlvs):
@@ -130,7 +132,7 @@ def _as_data_sm(pdu: ShortMessage) -> DataSm:
         esm_class=pdu.esm_class,
         registered_delivery=pdu.registered_delivery,
         data_coding=pdu.data_coding,
-        tlvs=tlvs,
+        tlvs=(*tlvs, *wishes),
     )
 
 

@@ -33,7 +33,7 @@ from smpp.constants import CommandStatus as Status
 from smpp.constants import MessageState
 from smpp.timeformat import format_absolute, format_relative
 from translators import smpp_requests as requests
-from translators.smpp_messages import BadMessage, Dialect, read_message
+from translators.smpp_messages import BadMessage, Dialect, read_message, write_messages
 
 NOW_US = 1_767_225_600_000_000
 SECOND = 1_000_000
@@ -240,6 +240,15 @@ def test_data_sm_says_more_in_tlvs() -> None:
     arrival = requests.completed(pdu, read_message(pdu, Dialect(), NOW_US))
     assert (arrival.text, arrival.validity_us) == ("a", 90 * SECOND)
     assert arrival.attributes == {"service_type": "CMT", requests.WANTS_ALERT: "1"}
+
+
+def test_a_carrier_that_takes_data_sm_is_asked_for_the_alert() -> None:
+    wanting = message(attributes={requests.WANTS_ALERT: "1"})
+    for dialect, asked in ((Dialect(submit_with="data_sm"), 1), (Dialect(), None)):
+        (pdu,) = write_messages(wanting, dialect, p.SubmitSm)
+        assert tlv.get(pdu, tlv.Tag.SET_DPF) == asked
+    (pdu,) = write_messages(message(), Dialect(submit_with="data_sm"), p.SubmitSm)
+    assert tlv.get(pdu, tlv.Tag.SET_DPF) is None
 
 
 def test_an_ordinary_submission_stays_as_it_is() -> None:
