@@ -4,8 +4,8 @@ Pure: ``pdu`` (the values), ``layout`` and ``codec`` (their octets), ``tlv`` (op
 ``constants``, ``errors``; ``connection`` (the session machine) over ``states``, ``events``, ``window``, ``congestion``,
 ``versions`` and ``downgrade`` (what a peer of an earlier version is sent); ``alphabet``,
 ``selection``, ``segmentation``, ``transliteration``, ``reassembly`` and ``receipt`` (what a text is on the wire).
-Shells over trio: ``session``, ``client``, ``server``, ``outbind``, ``testing``. They are imported by their own names and are not
-offered here, so that whoever wants octets only loads no network.
+Shells over trio: ``session``, ``client``, ``server``, ``outbind``, ``testing``. They are imported by their own names
+and are not offered here, so that whoever wants octets only loads no network.
 """
 
 from smpp.codec import decode, encode, message_body, split_frames
