@@ -24,7 +24,9 @@ from hub import (
     TryLater,
     Verdict,
 )
+from smpp import tlv
 from smpp.connection import Connection
+from smpp.constants import VERSION_3_4
 from smpp.constants import CommandStatus as Status
 from smpp.events import Settings
 from smpp.pdu import (
@@ -104,7 +106,9 @@ class Bench:
         self.nursery = nursery
         nursery.start_soon(self.endpoint.do_chores)
 
-    async def connect(self, *, window: int = 10, carries: bool = True) -> tuple[Session, ScriptedSMSC]:
+    async def connect(
+        self, *, window: int = 10, carries: bool = True, version: int | None = VERSION_3_4
+    ) -> tuple[Session, ScriptedSMSC]:
         """A bound session that the endpoint serves, and its peer."""
         ours, theirs = trio.testing.memory_stream_pair()
         settings = Settings(window=window, enquire_link_s=0, response_s=30)
@@ -113,7 +117,7 @@ class Bench:
         await self.nursery.start(session.run)
         async with trio.open_nursery() as binding:
             binding.start_soon(session.bind, BindTransceiver(system_id="me"))
-            await peer.accept_bind()
+            await peer.accept_bind(version=version)
         self.nursery.start_soon(lambda: self.endpoint.serve(session, carries=carries))
         await trio.testing.wait_all_tasks_blocked()
         return session, peer
@@ -359,6 +363,20 @@ async def test_what_an_smsc_may_not_ask_of_an_esme_is_refused_by_the_standard(au
         nack = await peer.expect(GenericNack)
         assert (nack.sequence_number, nack.command_status) == (0x63, Status.ESME_RINVCMDID)
         assert bench.road.received == []
+
+
+@pytest.mark.parametrize("version", [None, 0x34], ids=["3.3", "3.4"])
+async def test_an_answer_names_a_reason_that_no_status_says(autojump_clock: Any, version: int | None) -> None:
+    async with benched() as bench:
+        _, peer = await bench.connect(version=version)
+        bench.road.verdicts = [Rejected(Reason.OPTED_OUT), Rejected(Reason.NO_ROUTE)]
+        told = []
+        for number in (1, 2):
+            await peer.send(DeliverSm(sequence_number=number, source_addr="1", destination_addr="2"))
+            answer = await peer.expect(DeliverSmResp)
+            assert answer.command_status == Status.ESME_RINVDSTADR
+            told.append(tlv.get(answer, tlv.Tag.ADDITIONAL_STATUS_INFO_TEXT))
+        assert told == ["opted-out" if version else None, None]
 
 
 async def test_an_alert_has_no_answer_and_holds_up_nothing(autojump_clock: Any) -> None:
