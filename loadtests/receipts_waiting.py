@@ -53,7 +53,7 @@ def make_place(directory: Path, name: str) -> Place:
     return place
 
 
-def fill(path: Path, count: int) -> float:
+def fill(path: Path, count: int, validity_us: int = VALIDITY_US) -> float:
     """Write receipts for the absent account into a store. Returns: seconds it took."""
     begun = time.monotonic()
     now_us = time.time_ns() // 1000
@@ -74,7 +74,7 @@ def fill(path: Path, count: int) -> float:
                         destination="+12125550100",
                         receipt=Receipt(str(number), ReceiptState.DELIVERED, "000", now_us, now_us, "x" * 20),
                         received_us=now_us,
-                        expires_us=now_us + VALIDITY_US,
+                        expires_us=now_us + validity_us,
                     ),
                     State.QUEUED,
                 )
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--receipts", type=int, default=RECEIPTS)
     parser.add_argument("--count", type=int, default=100_000, help="messages of one measurement")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--expired", action="store_true", help="their time is over: they are given up meanwhile")
     parser.add_argument("--no-drain", action="store_true", help="leave the absent account absent")
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "receipts_waiting.json")
     options = parser.parse_args()
@@ -170,7 +171,7 @@ def main() -> None:
     try:
         with ExitStack() as stack:
             empty, full = make_place(directory, "without"), make_place(directory, "with")
-            took_s = fill(full.directory / "hub.db", options.receipts)
+            took_s = fill(full.directory / "hub.db", options.receipts, -1 if options.expired else VALIDITY_US)
             print(f"{options.receipts:,} receipts written in {took_s:.0f} s", flush=True)
             sides = {"without": Side(empty, stack), "with": Side(full, stack)}
             figures = {f"{name}_ready_s": side.hub.ready_s for name, side in sides.items()}
@@ -178,7 +179,7 @@ def main() -> None:
             figures |= compare(sides, options.count, options.runs)
             figures["throughput_ratio"] = figures["with_msgs_per_s"] / figures["without_msgs_per_s"]
             figures["more_rss_mb"] = figures["with_rss_mb"] - figures["without_rss_mb"]
-            if not options.no_drain:
+            if not (options.no_drain or options.expired):
                 figures |= drain(sides["with"], options.receipts, options.count)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

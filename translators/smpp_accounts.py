@@ -235,11 +235,15 @@ class SmppAccounts:
         shutdown: trio.Event | None = None,
         task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Accept binds until cancelled, or until ``shutdown`` is set. Started with the listeners."""
+        """Accept binds until cancelled, or until ``shutdown`` is set. Started with the listeners.
+
+        Raises: OSError: the port cannot be listened on.
+        """
+        listeners = await trio.open_tcp_listeners(port, host=host)  # out here, so that its error comes as it is
         async with trio.open_nursery() as calls:
             if self._waits is not None:
                 calls.start_soon(self._call_absent, self._waits)
-            await self._server.run(port=port, host=host, shutdown=shutdown, task_status=task_status)
+            await self._server.run(listeners=listeners, shutdown=shutdown, task_status=task_status)
             calls.cancel_scope.cancel()
 
     async def _authenticate(self, request: BindRequest) -> Grant | int:

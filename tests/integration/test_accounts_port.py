@@ -85,12 +85,13 @@ class Place:
         self.asked: Counter[str] = Counter()
         self.accounts = {each.system_id: SmppAccount(each, self.road, lambda: self.now_us) for each in settings}  # type: ignore[arg-type]
         self.port = 0
+        self.lock_out = LockOut()
         self.server = SmppAccounts(
             self.accounts,
-            self._verify,
+            self.verify,
             clock=lambda: self.now_us,
             observer=self.counted,
-            lock_out=LockOut(),
+            lock_out=self.lock_out,
             waits=self._waits,
         )
 
@@ -103,7 +104,7 @@ class Place:
         before = self.asked["account:metronome"]
         await until(lambda: self.asked["account:metronome"] >= before + count)
 
-    def _verify(self, password_hash: str, password: str) -> bool:
+    def verify(self, password_hash: str, password: str) -> bool:
         self.hashed.append(password)
         return bool(password_hash) and password_hash == password
 
@@ -174,6 +175,26 @@ async def test_names_that_nobody_has_are_hashed_all_the_same_until_the_address_i
         assert statuses == [S.ESME_RINVSYSID] * 50 + [S.ESME_RBINDFAIL] * 10
         assert len(place.hashed) == 50
         assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
+
+
+async def test_a_port_that_is_taken_is_an_os_error() -> None:
+    async with opened() as place, trio.open_nursery() as nursery:
+        other = Place((SETTINGS,)).server
+        with pytest.raises(OSError, match="in use"):
+            await nursery.start(other.run, "127.0.0.1", place.port)
+
+
+async def test_who_is_locked_out_of_one_port_is_locked_out_of_the_other() -> None:
+    async with opened() as place, trio.open_nursery() as nursery:
+        other = SmppAccounts(
+            place.accounts, place.verify, clock=lambda: place.now_us, observer=place.counted, lock_out=place.lock_out
+        )
+        listeners = await nursery.start(other.run, "127.0.0.1", 0)
+        assert [await place.bind(WRONG) for _ in range(3)] == [S.ESME_RINVPASWD] * 3
+        place.port = listeners[0].socket.getsockname()[1]
+        assert await place.bind(RIGHT) == S.ESME_RBINDFAIL
+        assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_lock_out_may_be_switched_off_and_on_again_while_it_runs() -> None:
