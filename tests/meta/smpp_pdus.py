@@ -24,8 +24,9 @@ _HEAD = """# SMPP: every PDU and every TLV
 <!-- Made by `python -m tests.meta.smpp_pdus` from smpp/ and tests/meta/smpp_pdus.py; do not edit. -->
 
 What smshub reads and writes of SMPP 3.3, 3.4 and 5.0. What it does when peers depart from the standard:
-[conformance](smpp-conformance.md). Everything below is judged by Wireshark's dissector too
-(`tests/integration/test_tshark_smpp.py`, `test_tshark_smpp_tlvs.py`).
+[conformance](smpp-conformance.md). What an account is answered, request by request: [requests](smpp-requests.md).
+Everything below is judged by Wireshark's dissector too (`tests/integration/test_tshark_smpp.py`,
+`test_tshark_smpp_tlvs.py`).
 
 Reading is lenient, writing is strict. A TLV that no table knows is kept, octet by octet, in its place; a command that
 none knows is answered with generic_nack ESME_RINVCMDID. So are the three that 3.3 had and 3.4 took away: param_retrieve
