@@ -85,6 +85,25 @@ def test_a_locking_table_of_one_language_with_the_single_shift_of_another() -> N
     assert chosen.decode(only.short_message[7:]) == text
 
 
+def test_the_plainer_of_two_pairs_that_do_is_taken_whatever_is_named_first() -> None:
+    # One table of Turkish, or the locking table of Portuguese and an escape into the Turkish one.
+    for languages in ((PORTUGUESE, TURKISH), (TURKISH, PORTUGUESE)):
+        assert choose("ç" * 140 + "ğ", (GSM7, *languages, UCS2)) is septet_alphabet(1, 0)
+
+
+def test_of_single_shift_tables_that_do_the_languages_own_is_taken() -> None:
+    bengali = BY_NAME["gsm7-bn"]  # has the capitals that Hindi has
+    assert choose("क" * 60 + "A", (GSM7, bengali, HINDI, UCS2)) is HINDI
+
+
+def test_parts_are_counted_as_they_are_cut() -> None:
+    # 306 septets are two parts if each can be filled; pairs behind the escape leave the 153rd septet empty.
+    assert choose("{" * 153, (GSM7, UCS2)) is GSM7
+    assert len(segment("{" * 153)) == 3
+    assert choose("{" * 153, (GSM7, LATIN1)) is LATIN1
+    assert len(segment("{" * 153, allowed=(GSM7, LATIN1))) == 2
+
+
 def test_a_name_for_the_single_shift_table_allows_no_more() -> None:
     single = BY_NAME["gsm7-tr-single"]
     assert choose("ş" * 140, (GSM7, single, UCS2)) is single

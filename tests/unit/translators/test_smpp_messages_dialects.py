@@ -249,6 +249,15 @@ def test_a_data_sm_says_how_long_it_has_left_when_it_is_given() -> None:
     assert with_time_to_live(submitted, message, NOW_US) is submitted
 
 
+@pytest.mark.parametrize(
+    ("octets", "validity_us"),
+    [(b"", 0), (b"\0\0\0\0", 0), (b"\x3c", 60_000_000), (b"\0\0\0\x3c", 60_000_000), (b"\xff" * 8, 0)],
+)
+def test_a_time_to_live_of_another_size_is_read_where_a_clock_has_room_for_it(octets: bytes, validity_us: int) -> None:
+    pdu = DataSm(tlvs=((PAYLOAD, b"x"), (TIME_TO_LIVE, octets)))
+    assert read_message(pdu, Dialect(), NOW_US).validity_us == validity_us
+
+
 # --- octets that are no text -----------------------------------------------------------------------------------------
 
 
