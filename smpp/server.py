@@ -164,6 +164,7 @@ class Server:
         limits: see ``Limits``.
         ssl_context: of a TLS port, or None.
         observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``handler_failed``.
+        counts: account → bound sessions. Servers of several ports that share it count an account's binds as one.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Server:
         limits: Limits | None = None,
         ssl_context: ssl.SSLContext | None = None,
         observer: Observer = NOBODY,
+        counts: Counter[str] | None = None,
     ) -> None:
         self._handler = handler
         self._authenticate = authenticate
@@ -182,7 +184,7 @@ class Server:
         self._observer = observer
         self._connections = 0
         self._unbound = 0
-        self._binds: Counter[str] = Counter()
+        self._binds: Counter[str] = Counter() if counts is None else counts
         self._sessions: set[Session] = set()
         self._closing = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -195,6 +196,21 @@ async def test_one_bind_too_many_is_refused_and_there_is_room_again_after_one_en
         await trio.testing.wait_all_tasks_blocked()
         assert server.binds == {"acme": 1, "other": 1}
         assert (await connect().bind(bind())).command_status == 0
+
+
+async def test_two_ports_that_count_together_grant_no_more_binds_than_one(autojump_clock, recorder):
+    """A plain port and a TLS port are one hub: max_binds is the account's, not the port's."""
+    desk, counts = Office(max_binds=2), Counter()
+    ports = [Server(desk.handle, desk.authenticate, observer=recorder, counts=counts) for _ in range(2)]
+    async with trio.open_nursery() as nursery:
+        answers = []
+        for port in (*ports, *ports):
+            ours, theirs = trio.testing.memory_stream_pair()
+            nursery.start_soon(port.serve_stream, ours)
+            answers.append((await ScriptedESME(theirs).bind(bind())).command_status)
+        assert answers == [0, 0, CommandStatus.ESME_RALYBND, CommandStatus.ESME_RALYBND]
+        assert ports[0].binds == ports[1].binds == {"acme": 2}
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_grant_is_what_the_session_keeps_to(autojump_clock, recorder):
