@@ -21,16 +21,20 @@ SEED = 20_260_101
 PATIENCE_S = 150
 
 
-@pytest.fixture(scope="module")
-def atheris() -> None:
-    """The fuzzer is there, or cannot be: it is released for some systems only, which pyproject.toml tells."""
-    lines: list[str] = pyproject()["project"]["optional-dependencies"]["dev"]  # type: ignore[index]
-    wanted = next(Requirement(line) for line in lines if Requirement(line).name == "atheris")
+def need_atheris(wanted: Requirement, *, found: bool) -> None:
+    """Skip where the fuzzer is not released for this system, which pyproject.toml tells; fail where it is missing."""
     if wanted.marker is not None and not wanted.marker.evaluate():
         here = f"Python {platform.python_version()} on {sys.platform} {platform.machine()}"
-        pytest.skip(f"atheris is not released for {here}, only for: {wanted.marker}")
-    if importlib.util.find_spec("atheris") is None:
-        pytest.fail("atheris is missing: run 'ops/setup/setup dev'", pytrace=False)
+        pytest.skip(f"{wanted.name} is not released for {here}, only for: {wanted.marker}")
+    if not found:
+        pytest.fail(f"{wanted.name} is missing: run 'ops/setup/setup dev'", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def atheris() -> None:
+    lines: list[str] = pyproject()["project"]["optional-dependencies"]["dev"]  # type: ignore[index]
+    wanted = next(Requirement(line) for line in lines if Requirement(line).name == "atheris")
+    need_atheris(wanted, found=importlib.util.find_spec("atheris") is not None)
 
 
 def fuzz(target: str, directory: Path, runs: int) -> subprocess.CompletedProcess[str]:
@@ -44,6 +48,20 @@ def fuzz(target: str, directory: Path, runs: int) -> subprocess.CompletedProcess
         text=True,
         timeout=160,
     )
+
+
+def test_a_fuzzer_that_could_be_there_and_is_not_is_no_reason_to_skip() -> None:
+    wanted = Requirement("atheris; python_version >= '3'")
+    need_atheris(wanted, found=True)
+    with pytest.raises(pytest.fail.Exception, match="atheris is missing"):
+        need_atheris(wanted, found=False)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_fuzzer_that_cannot_be_there_is_skipped_with_the_reason(found: bool) -> None:
+    wanted = Requirement("atheris; python_version < '3'")
+    with pytest.raises(pytest.skip.Exception, match=r"not released for Python 3.*, only for: python_version < \"3\""):
+        need_atheris(wanted, found=found)
 
 
 def test_every_target_has_seeds() -> None:
