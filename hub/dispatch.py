@@ -160,6 +160,7 @@ class Dispatcher:
         self._alarm = Alarm()
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
+        self._condemned: dict[int, str] = {}  # messages that are ended should they come back, and why
         self.grips = Grips()
         self._gone_while_reading: set[int] | None = None
         self._reading = 0  # entries that may come of the reading under way
@@ -317,6 +318,8 @@ class Dispatcher:
     def ended(self, entry: Queued, now_us: int) -> None:
         """The message is finished with, and its row says so."""
         self.held.pop(entry.id, None)
+        if self._condemned:
+            self._condemned.pop(entry.id, None)
         entry.flying = False
         if self._gone_while_reading is not None:
             self._gone_while_reading.add(entry.id)
@@ -385,6 +388,11 @@ class Dispatcher:
         self.held[entry.id] = entry
         self.lanes.push(entry.id, entry)
         return entry
+
+    def condemn(self, message_id: int, reason: str) -> None:
+        """What is just being given cannot be called back: should it come back, it is ended instead of given again."""
+        if message_id in self.held:
+            self._condemned[message_id] = reason
 
     def withhold(self, message_id: int) -> Queued | None:
         """The entry of a message that is in memory and not being given; from now on it is not given any more."""
@@ -504,6 +512,8 @@ class Dispatcher:
                 over.append((entry, "expired"))
             elif entry.unanswered and self.hold_in_doubt:
                 over.append((entry, "in-doubt"))
+            elif self._condemned and entry.id in self._condemned:
+                over.append((entry, self._condemned[entry.id]))
             else:
                 going.append(entry)
         unclaimed = [(entry.id, entry.in_doubt) for entry in going if not entry.claimed]

@@ -119,7 +119,7 @@ class Hub:
         self._heads = heads
         self._dispatchers: dict[str, Dispatcher] = {}
         self._opt_outs = OptOuts(lambda: self.directory)
-        self._opt_out_follower = OptOutFollower(store, self._opt_outs, clock, self._end_waiting)
+        self._opt_out_follower = OptOutFollower(store, self._opt_outs, clock, self._end_unwanted)
         self._intake = Intake(
             store, clock, self._dispatchers, lambda: self.directory, self.counters, self._opt_outs, part_wait_us
         )
@@ -339,6 +339,14 @@ class Hub:
                 if entry is not None:
                     ending.append(entry)
             await self._outcomes.give_up(dispatcher, [(entry, reason) for entry in ending])
+
+    async def _end_unwanted(self, standings: Sequence[journal.Standing], reason: str) -> None:
+        """End messages that wait, and those that are being given as soon as they come back."""
+        await self._end_waiting(standings, reason)
+        for standing in standings:
+            dispatcher = self._dispatchers.get(standing.message.endpoint)
+            if dispatcher is not None:
+                dispatcher.condemn(standing.message.id, reason)
 
     async def _take_aside(self, dispatcher: Dispatcher, standings: Sequence[journal.Standing]) -> list[Queued]:
         """Take hold of messages that lie in the store. Returns: those that are still pending, as they stand now."""

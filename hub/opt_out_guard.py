@@ -53,9 +53,11 @@ class OptOuts:
 
     def learn(self, senders: Iterable[str]) -> None:
         """Somebody goes out of these numbers or scopes; who comes in again is not unlearnt: that costs a query."""
-        if self.senders is not None:
-            self.senders.update(senders)
-            self._has_scopes = any(sender[:1] == "*" for sender in self.senders)
+        if self.senders is None:
+            return
+        for sender in senders:
+            self.senders.add(sender)
+            self._has_scopes |= sender[:1] == "*"
 
     # --- before the write --------------------------------------------------------------------------------------------
 
@@ -144,6 +146,7 @@ class OptOuts:
             events: is added to.
         """
         for draft in drafts:
+            draft.decision = opt_out.ORDINARY
             if draft.reply is not None:
                 draft.reply.complete = False
         said = [draft for draft in drafts if draft.complete and self._read(draft)]
@@ -162,7 +165,6 @@ class OptOuts:
 
     def _read(self, draft: Draft) -> bool:
         """Find the word of a complete text, if it is one."""
-        draft.decision = opt_out.ORDINARY
         if draft.part_id:
             centre = self._centre(draft.route.call_centre)
             whole = centre is not None and "missing" not in draft.arrival.attributes

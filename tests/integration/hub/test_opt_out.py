@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from hub import (
     Accepted,
     Concatenation,
     Outcome,
+    Part,
     Reason,
     ReceiptState,
     Rejected,
@@ -26,7 +28,7 @@ from hub import (
 )
 from hub.model import ReceiptWanted
 from hub.opt_out import Entry
-from hub.opt_out_follower import ENDED
+from hub.opt_out_follower import ENDED, SEEN
 from hub.opt_out_guard import OptOuts
 from hub.opt_out_ledger import Change
 from hub.tables import feed as feed_table
@@ -109,10 +111,10 @@ class Scene:
         lines = await self.world.store.read(lambda tx: opt_out_ledger.changes_after(tx, 0, 1000))
         return [(line.action, line.number, line.customer, line.how) for line in lines]
 
-    async def followed(self, number: int) -> None:
-        """Wait until nothing is left to be done for the audit's lines up to this one."""
+    async def followed(self, number: int, name: str = ENDED) -> None:
+        """Wait until the audit's lines up to this one are worked off (``SEEN``: but for what is on the wire)."""
         with trio.fail_after(20 * RATE):
-            while await self.world.store.read(lambda tx: opt_out_ledger.position(tx, ENDED)) < number:  # noqa: ASYNC110
+            while await self.world.store.read(lambda tx: opt_out_ledger.position(tx, name)) < number:  # noqa: ASYNC110
                 await trio.sleep(0.5)
 
     async def events(self, *words: str) -> list[list[Any]]:
@@ -286,17 +288,31 @@ async def test_what_waits_is_ended_and_the_confirmation_sent(any_world: World, f
     assert any_world.hub.counters.deaths["link:one", "opted-out"] == 5
 
 
-async def test_a_text_that_comes_back_after_the_stop_is_not_sent_again(any_world: World, fast_clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "comes_back",
+    [
+        lambda part: Outcome(part, Result.RETRY, reason="busy"),
+        lambda part: Outcome(part, Result.THROTTLED),
+        lambda part: Outcome(part, Result.UNSENT),
+        lambda part: Outcome(part, Result.IN_DOUBT),
+    ],
+    ids=["retry", "throttled", "unsent", "in doubt"],
+)
+async def test_a_text_that_comes_back_after_the_stop_is_not_sent_again(
+    any_world: World, fast_clock: Clock, comes_back: Callable[[Part], Outcome]
+) -> None:
     scene = Scene(any_world)
     scene.link.script = lambda part: None  # it answers when it is told to
     async with any_world.running():
         await scene.answer("on the wire")
         await any_world.until(lambda: scene.link.unanswered)
         await scene.customer("STOP")
+        await scene.followed(1, SEEN)
         [part] = list(scene.link.unanswered.values())
-        scene.link.script = lambda part: Outcome(part, Result.ACCEPTED)
-        await scene.link.answer(any_world.hub, [Outcome(part, Result.RETRY, reason="busy", retry_after_us=SECOND)])
+        scene.link.script = accept
+        await scene.link.answer(any_world.hub, [comes_back(part)])
         await any_world.until_counts({"DELIVERED": 2, "DEAD": 1})
+        await scene.followed(1)
     assert scene.link.texts() == ["on the wire", OUT]
 
 
@@ -393,11 +409,12 @@ async def test_a_word_with_a_part_missing_is_none(any_world: World, fast_clock: 
 
 async def test_parts_of_an_account_are_refused_and_those_that_wait_buried(any_world: World, fast_clock: Clock) -> None:
     scene = Scene(any_world)
-    async with any_world.running(part_wait_us=20 * SECOND):
+    async with any_world.running(part_wait_us=3_600 * SECOND):
         first = await scene.submit(concatenation=Concatenation(1, 2, 1))
         assert isinstance(first, Accepted)
         await scene.customer("STOP")
         assert refused(await scene.submit(concatenation=Concatenation(1, 2, 2)))
+        fast_clock.jump(4_000)
         await any_world.until_counts({"DELIVERED": 2, "DEAD": 1})
     assert scene.link.texts() == [OUT]
 
@@ -599,3 +616,42 @@ async def test_a_long_queue_of_many_customers_is_ended_page_by_page(
         await any_world.until_counts({"DEAD": 20, "DELIVERED": 3})
         await scene.followed(5)
     assert scene.link.texts() == ["on the wire", "on the wire", "waits"]
+
+
+async def test_a_write_that_runs_again_counts_once(any_world: World, fast_clock: Clock) -> None:
+    """A group with a bad submission in it is rolled back, and each of the others runs again."""
+    scene = Scene(any_world)
+    runs: list[int] = []
+
+    def fails(tx: Transaction) -> None:
+        runs.append(1)
+        raise ValueError("a submission of somebody else's")
+
+    async def spoil() -> None:
+        with pytest.raises(ValueError, match="somebody else"):
+            await any_world.store.transact(fails)
+
+    asking = {"from": "alice@desk.example", "opt-out": "request"}
+    async with any_world.running():
+        for number in range(10):
+            customer = f"+1202555010{number}"
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(spoil)
+                nursery.start_soon(any_world.receive, "link:one", inbound("STOP", customer))
+                for _ in range(3):
+                    nursery.start_soon(spoil)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(spoil)
+                nursery.start_soon(scene.answer, "START?", customer)
+                nursery.start_soon(spoil)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(spoil)
+                ask = reply("START, please", customer, attributes=asking)
+                nursery.start_soon(any_world.receive, "desk:help", ask)
+                nursery.start_soon(spoil)
+            assert refused(await scene.answer("again", customer, attributes=asking))
+        texts = await scene.sent(20)
+    assert len(runs) >= 100
+    assert sorted(texts) == sorted([OUT, "START, please"] * 10)
+    assert [action for action, *_ in await scene.audit()] == ["out", "override"] * 10
