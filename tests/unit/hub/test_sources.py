@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.lanes import Lanes
+from hub.lanes import Lane, Lanes
 from hub.sources import CROWD
 from tests.unit.hub.test_lanes import Numbered, given
 
@@ -114,25 +114,28 @@ def test_a_crowd_rests_until_the_queue_is_short(lanes: Lanes[Numbered]) -> None:
 
 
 def test_none_that_rests_is_forgotten_when_those_before_it_come_to_nothing(lanes: Lanes[Numbered]) -> None:
+    """Each lane that is read has a head that waits for its own time, and is dropped before it comes."""
     for number in range(CROWD + 1):
         put(lanes, f"k{number}", number)
-    resting = [lanes.rest(f"late{number}", "x", 0) for number in range(3)]
-    for number in range(CROWD + 1):
-        lane = lanes.lane(f"k{number}")
-        assert lane is not None
-        assert lane.head is not None
-        lanes.done(lane.head, 0)  # dropped by the operator
-    woken = []
+    resting = [lanes.rest(f"late{number}", "x", 0) for number in range(4 * CROWD)]
+    woken: list[Lane] = []
     now = 0
-    while len(woken) < 3:
+    while len(woken) < len(resting):
         wakeup = lanes.next_wakeup()
-        assert wakeup is not None
+        assert wakeup is not None, "the rest is never read"
         now = max(now, wakeup)
-        assert now < 10 * SOURCE_GAP
-        lanes.take(9, now)
+        for entry in lanes.take(9, now):
+            lanes.submitted(entry, now)
+            lanes.done(entry, now)
         for lane in lanes.waking(now):
             woken.append(lane)
-            lanes.drained(lane, now)  # the store holds nothing of it any more
+            late = Numbered(99)
+            lanes.push(lane.key, late, "x")
+            lanes.wait(lane, now + 1_000_000)
+            lanes.release(late, now)
+            lanes.drained(lane, now)
+            lanes.done(late, now)
     assert woken == resting
+    assert now <= 5 * CROWD * SOURCE_GAP
     lanes.advance(now + SOURCE_GAP)
-    assert (len(lanes), lanes.sources, lanes.next_wakeup()) == (0, 0, None)
+    assert (len(lanes), lanes.sources, lanes.size) == (0, 0, 0)
