@@ -82,7 +82,7 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now, from where Linux takes none for outgoing connections."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randint(12_000, 32_000)
+        port = random.randint(24_000, 32_000)  # above what tests beside us draw from
         with socket.socket() as each, contextlib.suppress(OSError):
             each.bind(("127.0.0.1", port))
             found.append(port)

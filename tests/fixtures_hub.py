@@ -259,19 +259,19 @@ class World:
         """Wait until first scans are over."""
         await self.until(lambda: not any(s.behind for s in self.hub.statistics().values()))
 
-    async def until(self, condition: Callable[[], Any], within_s: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], within_s: float = 60.0) -> None:
         """Wait for something; ``within_s`` are seconds of ours, not of the clock's."""
         with trio.fail_after(within_s * RATE):
             while not condition():  # noqa: ASYNC110 - nothing tells of it
                 await trio.sleep(0.1)
 
-    async def until_states(self, states: Sequence[State], within_s: float = 20.0) -> None:
+    async def until_states(self, states: Sequence[State], within_s: float = 60.0) -> None:
         """Wait until every text is in one of these states."""
         with trio.fail_after(within_s * RATE):
             while not {row.state for row in await self.texts()} <= set(states):  # noqa: ASYNC110
                 await trio.sleep(1.0)
 
-    async def until_counts(self, counts: dict[str, int], within_s: float = 20.0) -> None:
+    async def until_counts(self, counts: dict[str, int], within_s: float = 60.0) -> None:
         """Wait until so many texts are in each state, and none in another."""
         with trio.fail_after(within_s * RATE):
             while Counter(await self.states()) != counts:  # noqa: ASYNC110

@@ -16,7 +16,7 @@ from tests.faults.peers import Carrier, Desk, Esme, Load
 from tests.faults.process import DaemonProcess, until
 
 DRAIN_S = 60.0
-STOP_S = 6.0  # half of what the daemon gives peers that do not answer
+STOP_S = 10.0  # less than what the daemon gives peers that do not answer
 
 
 class Scene:

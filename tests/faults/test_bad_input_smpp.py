@@ -252,9 +252,9 @@ async def test_bad_pdus_cost_themselves_only(tmp_path: Path, unused_tcp_port_fac
             if isinstance(octets, SubmitSm) and "fault" in label:
                 await watch.logged("messages refused", endpoint="account:bad")
         for request, expected_status in (
-            (QuerySm(sequence_number=78, message_id="1"), S.ESME_RQUERYFAIL),
-            (CancelSm(sequence_number=79, message_id="1"), S.ESME_RCANCELFAIL),
-            (ReplaceSm(sequence_number=80, message_id="1"), S.ESME_RREPLACEFAIL),
+            (QuerySm(sequence_number=78, message_id="1"), S.ESME_RINVMSGID),
+            (CancelSm(sequence_number=79, message_id="1"), S.ESME_RINVMSGID),
+            (ReplaceSm(sequence_number=80, message_id="1"), S.ESME_RINVMSGID),
         ):
             await stranger.send(request)
             answer = await stranger.answer()

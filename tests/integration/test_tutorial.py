@@ -192,7 +192,8 @@ class Walk:
             self.first = self.clients["director"].expect("message")
             assert self.first["body"] == re.findall(r"<body>(.*)</body>", xml)[0]
             shown = re.findall(r"^  <([\w-]+)", xml, re.MULTILINE)
-            assert [tag.partition("}")[2] for tag in self.first["elements"]] == shown
+            seen = [tag.partition("}")[2] for tag in self.first["elements"]]
+            assert [tag for tag in seen if tag != "delay"] == shown  # on a slow machine the text may come late
             assert (self.first["news"], self.first["thread"]) == ("new", self.first["token"])
             answer = " ".join(re.findall(r"Answer, in the same window: \*(.*?)\*", prose, re.DOTALL)[0].split())
             self.clients["director"].tell(do="say", to=self.first["sender"], id="a1", body=answer, request=True)
