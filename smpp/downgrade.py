@@ -47,6 +47,7 @@ ANY_RECEIPT: Final = 0x01
 LONGEST_SHORT_MESSAGE: Final = 254
 """Octets (3.4 §5.2.22)."""
 
+_NEW_TAGS: Final[frozenset[int]] = frozenset(tag for tag, each in DEFINITIONS.items() if each.since > VERSION_3_4)
 _SAR: Final = frozenset((Tag.SAR_MSG_REF_NUM, Tag.SAR_TOTAL_SEGMENTS, Tag.SAR_SEGMENT_SEQNUM))
 
 _P = TypeVar("_P", bound=PDU)
@@ -103,18 +104,23 @@ def downgrade(pdu: _P, version: int) -> _P:
         _to_3_3(pdu, changes)
     else:
         _to_3_4(pdu, changes)
+    if not changes:
+        return pdu
     changes = {name: value for name, value in changes.items() if value != getattr(pdu, name)}
     return msgspec.structs.replace(pdu, **changes) if changes else pdu
 
 
 def _to_3_4(message: PDU, changes: dict[str, Any]) -> None:
-    if message.tlvs:
-        changes["tlvs"] = tuple(
-            [tlv for tlv in message.tlvs if tlv[0] not in DEFINITIONS or DEFINITIONS[tlv[0]].since <= VERSION_3_4]
-        )
-        if isinstance(message, pdu.ReplaceSm):
-            changes["short_message"] = _whole_text(message, message.tlvs)
-            changes["tlvs"] = tuple([tlv for tlv in changes["tlvs"] if tlv[0] != Tag.MESSAGE_PAYLOAD])
+    tlvs = message.tlvs
+    if tlvs:
+        unknown = _NEW_TAGS
+        if type(message) is pdu.ReplaceSm:
+            changes["short_message"] = _whole_text(message, tlvs)
+            unknown |= {Tag.MESSAGE_PAYLOAD}
+        for tag, _ in tlvs:
+            if tag in unknown:  # seldom: then it may cost a little
+                changes["tlvs"] = tuple([tlv for tlv in tlvs if tlv[0] not in unknown])
+                break
     asked = getattr(message, "registered_delivery", 0)
     if asked & REGISTERED_RECEIPT_MASK == SUCCESS_ONLY:
         changes["registered_delivery"] = asked & ~REGISTERED_RECEIPT_MASK | ANY_RECEIPT
