@@ -5,10 +5,11 @@ Two brakes, of which the stronger counts, both by a token bucket:
 - a **limit that was agreed**, messages a second; the bucket holds a tenth of a second's worth;
 - the **peer's own word** (ESME_RTHROTTLED, ESME_RMSGQFUL). Then nothing goes for half a second, doubling up to eight
   while it repeats itself before it has accepted anything, and after that the rate begins at half of what the peer took
-  before. It rises in a straight line to just below where it was refused, and then with the square of the time: slowly
-  where the limit probably is, fast when it has gone. A plain additive increase would either be refused every few
-  messages or take an hour to come back from one bad minute; the form is that of CUBIC's window (RFC 9438 §4.1). At the
-  agreed limit, or after a minute without a refusal where none was agreed, this brake comes off.
+  before, and at half of that again with each repetition. It rises in a straight line to just below where it was
+  refused, and then with the square of the time: slowly where the limit probably is, fast when it has gone. A plain
+  additive increase would either be refused every few messages or take an hour to come back from one bad minute; the
+  form is that of CUBIC's window (RFC 9438 §4.1). At the agreed limit, or after a minute without a refusal where none
+  was agreed, this brake comes off.
 
 What was on the way when the brake went on was sent before it: the refusals among it are no news. What the peer takes is
 measured over about a second, rests left out. A clock that is set back neither gives nor takes: what was measured by it
@@ -133,7 +134,8 @@ class Pace:
     def _slow_down(self, now_us: int, in_flight: int) -> None:
         limit = self.limit(now_us)
         took = min(self._taken / MEASURED_S, limit) if limit else self._taken / MEASURED_S
-        self._refused_at = max(took, LEAST_PER_S)
+        if not self._rest_us:  # else it has taken nothing since: it is closed, which says nothing of its rate
+            self._refused_at = max(took, LEAST_PER_S)
         self._start = max(LEAST_PER_S, took * FALL)
         self._rest_us = min(self._rest_us * 2 or FIRST_REST_US, LONGEST_REST_US)
         self.resting_until_us = self._since_us = now_us + self._rest_us

@@ -124,6 +124,21 @@ def test_the_rest_does_not_count_as_idleness() -> None:
     assert pace.limit(rested) == pytest.approx(100 * FALL * FALL)
 
 
+def test_a_peer_that_was_closed_for_a_while_is_soon_sent_as_much_as_before() -> None:
+    """Refusals in a row with nothing taken between them say nothing of its rate; others do."""
+    closed, slower = busy(took=400), busy(took=400)
+    closed_at = slower_at = NOW
+    for _ in range(4):
+        closed.answered(0, 1, closed_at)
+        slower.answered(1, 1, slower_at)
+        closed_at, slower_at = closed.next_us(closed_at), slower.next_us(slower_at)
+    assert closed.limit(closed_at) < 40
+    assert slower.limit(slower_at) < 40
+    climbed_us = round(CLIMB_S * SECOND)
+    assert closed.limit(closed_at + climbed_us) == pytest.approx(400 * KNEE)
+    assert slower.limit(slower_at + climbed_us) < 80
+
+
 def test_without_an_agreed_limit_the_brake_comes_off_after_a_minute() -> None:
     pace = busy()
     pace.answered(0, 1, NOW)
