@@ -123,7 +123,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         if self.system_id and outbind.system_id != self.system_id:
             return False
         # In the same time whatever it says: strangers may try as often as they like.
-        return not self.password or compare_digest(outbind.password.encode("latin-1"), self.password.encode("latin-1"))
+        return not self.password or compare_digest(outbind.password.encode(), self.password.encode())
 
 
 async def comes_from(address: str, host: str) -> bool:

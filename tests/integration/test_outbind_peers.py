@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -14,6 +15,9 @@ from smpp.outbind import Call, Terms, answer_outbinds, call_out
 from smpp.pdu import DeliverSm, DeliverSmResp
 from smpp.server import Grant, Server
 from smpp.session import Session
+from tests.fixtures_sites import Open
+from tests.integration.end_to_end.peers import until
+from tests.integration.end_to_end.sites import NUMBER
 from tests.integration.test_smpp_peers import NODE_MODULES, PATIENCE_S, PEERS, Smsc, peer_node, run
 
 SCRIPT = str(PEERS / "node" / "smpp_outbind.js")
@@ -75,3 +79,24 @@ async def test_node_smpp_is_called_and_binds():
         await process.stderr.aclose()
     assert (seen["outbind"], seen["bound"], seen["texts"]) == (["smshub", "calling"], 0, ["hello"])
     assert answered == [0]
+
+
+def test_a_text_of_a_carrier_that_calls_reaches_the_call_centre(
+    open_site: Open, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """The whole way: the file's settings, the daemon's port, node-smpp's call, the director."""
+    port = unused_tcp_port_factory()
+    site = open_site(link=f'outbind_port = {port}\noutbind_password = "calling"')
+    director = site.person("director")
+    site.start()
+    command = [*peer_node(), SCRIPT, "smsc", str(port), "calling", NUMBER[1:]]
+    environment = {**os.environ, "NODE_PATH": str(NODE_MODULES)}
+
+    def call() -> dict:
+        """The link's port is opened beside its binds, so the first call may come too early."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 and done.stdout else {}
+
+    seen = until("a bind for the call", lambda: [told] if (told := call()).get("bind") else [])[0]
+    assert (seen["bind"], seen["system_id"], seen["delivered"]) == ("bind_receiver", "smshub", 0)
+    director.text("called for this")

@@ -1,11 +1,11 @@
 // A foreign peer for outbind: node-smpp.
-// "smsc PORT PASSWORD": calls us, says outbind, answers our bind and delivers a text.
+// "smsc PORT PASSWORD [NUMBER]": calls us, says outbind, answers our bind and delivers a text to that number.
 // "esme": listens, answers our outbind with bind_receiver, takes a text. Says "port N" once it listens.
 // Output: one JSON object with what it saw.
 'use strict';
 const smpp = require('smpp');
 
-const [role, port, password] = process.argv.slice(2);
+const [role, port, password, number] = process.argv.slice(2);
 const seen = { bind: null, system_id: null, delivered: null, outbind: null, bound: null, texts: [] };
 
 const tell = (session) => {
@@ -23,7 +23,7 @@ if (role === 'smsc') {
     seen.system_id = pdu.system_id;
     session.send(pdu.response({ system_id: 'node-smsc', sc_interface_version: 0x34 }));
     session.deliver_sm({
-      source_addr: '12025550101', destination_addr: '16175550100', short_message: 'called for this',
+      source_addr: '12025550101', destination_addr: number || '16175550100', short_message: 'called for this',
     }, (answer) => {
       seen.delivered = answer.command_status;
       session.unbind(() => session.close());

@@ -265,6 +265,15 @@ async def test_told_to_stop_it_unbinds_the_bound_and_cuts_the_others():
             await silent.close()
 
 
+@pytest.mark.parametrize("password", ["theirs", "\xe9t\xe9", "\u043f\u0430\u0440"])
+def test_only_the_word_itself_fits(password):
+    terms = Terms(credentials=CREDENTIALS, password=password)
+    assert terms.fit(Outbind(password=password))
+    for wrong in ("", "?", "???", password[:-1], password + " ", password.upper()):
+        assert not terms.fit(Outbind(password=wrong))
+    assert Terms(credentials=CREDENTIALS).fit(Outbind(password="anything"))
+
+
 def test_terms_and_calls_print_without_their_passwords():
     assert "theirs" not in repr(TERMS) + repr(RIGHT)
     assert "ourpass" not in repr(TERMS)
