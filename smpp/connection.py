@@ -529,7 +529,7 @@ class Connection:
             self._enter(State.OUTBOUND)
         elif response_class(pdu) is None:  # alert_notification
             versions.check_version(pdu_type, self.version)
-            frame = self._number(versions.request_for(pdu, self.version) if self._older else pdu)[1]
+            frame = self._number(pdu)[1]
         else:
             return self.send_requests([(pdu, key)], now)
         self.sent += 1
@@ -619,7 +619,7 @@ class Connection:
 
     def _number(self, pdu: PDU) -> tuple[int, bytes]:
         sequence = self._window.next_number()
-        return sequence, encode(pdu, sequence)
+        return sequence, encode(versions.request_for(pdu, self.version) if self._older else pdu, sequence)
 
     def _check_request(self, pdu: PDU) -> type[PDU]:
         pdu_type = type(pdu)
