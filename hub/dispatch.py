@@ -405,9 +405,7 @@ class Dispatcher:
     # --- the sender's side -------------------------------------------------------------------------------------------
 
     def lay_hold(self, message_id: int) -> bool:
-        """Take hold of a message wherever it lies: it keeps its place and is not given before ``let_go``.
-
-        One that lies in the store only is withheld when a reading brings it into its lane.
+        """Take hold of a message, in memory or in the store only: it keeps its place, and waits for ``let_go``.
 
         Returns: False when it is being given, or somebody else has hold of it.
         """
@@ -417,13 +415,7 @@ class Dispatcher:
         return True
 
     def let_go(self, message_id: int, now_us: int, rewritten: journal.Standing | None = None) -> None:
-        """The end of ``lay_hold``.
-
-        Args:
-            message_id: which message.
-            now_us: now.
-            rewritten: how the message stands now, when its row was written anew.
-        """
+        """The end of ``lay_hold``; ``rewritten`` says how the message stands now, when its row was written anew."""
         self.grips.end(message_id)
         entry = self.held.get(message_id)
         if rewritten is not None:
@@ -578,7 +570,7 @@ class Dispatcher:
         return rows, [row for row in rows if not any(row[0] in ids for ids in known)]
 
     def _standing(self, row: Any) -> journal.Standing:
-        """A row that was just read, or what was made of it while it was read."""
+        """What a row that was just read says, or what was made of it meanwhile."""
         return self.grips.rewritten.get(row[0]) or journal.standing_of(row)
 
     async def _scan(self, kind: Kind, cursor: Cursor) -> bool:
