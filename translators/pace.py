@@ -11,9 +11,10 @@ Two brakes, of which the stronger counts, both by a token bucket:
   form is that of CUBIC's window (RFC 9438 §4.1). At the agreed limit, or after a minute without a refusal where none
   was agreed, this brake comes off.
 
-What was on the way when the brake went on was sent before it: the refusals among it are no news. What the peer takes is
-measured over about a second, rests left out. A clock that is set back neither gives nor takes: what was measured by it
-begins anew.
+ESME_RMSGQFUL may mean the queue of one handset as well as that of all: it counts once it is more than a tenth of what
+comes back. What was on the way when the brake went on was sent before it: the refusals among it are no news. What the
+peer takes is measured over about a second, rests left out. A clock that is set back neither gives nor takes: what was
+measured by it begins anew.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ PROBE: Final = 0.001  # of what the peer took, each second squared; from 1,000 a
 LEAST_PROBE: Final = 0.1
 OFF_S: Final = 60.0
 MEASURED_S: Final = 1.0
+FULL_SHARE: Final = 0.1
 
 
 class Pace:
@@ -59,6 +61,7 @@ class Pace:
         self._stale = 0  # answers to come for what was sent before the brake went on
         # What the peer takes: a sum that fades, and when it was last looked at.
         self._taken = 0.0
+        self._full = 0.0
         self._measured_us = 0
 
     def limit(self, now_us: int) -> float:
@@ -106,17 +109,24 @@ class Pace:
             return now_us
         return now_us + int((1 - self._tokens) * 1e6 / limit) + 1
 
-    def answered(self, taken: int, throttled: int, now_us: int, *, lost: int = 0, in_flight: int = 0) -> None:
+    def answered(
+        self, taken: int, throttled: int, now_us: int, *, full: int = 0, lost: int = 0, in_flight: int = 0
+    ) -> None:
         """Answers came.
 
         Args:
             taken: how many messages the peer took, be it to refuse them for a reason of their own.
             throttled: how many it found to come too fast.
             now_us: now.
+            full: how many found a queue full, the peer's or a handset's.
             lost: how many will not be answered.
             in_flight: how many are still unanswered; used when some were throttled.
         """
-        self._measure(taken, now_us)
+        self._measure(taken, full, now_us)
+        if full and self._full > FULL_SHARE * (self._full + self._taken):
+            throttled += full
+        else:
+            taken += full
         if not throttled and not self._rest_us:
             return
         stale = self._stale
@@ -144,14 +154,17 @@ class Pace:
         self._filled_us = self._measured_us = self.resting_until_us
         self.is_on = True
 
-    def _measure(self, taken: int, now_us: int) -> None:
+    def _measure(self, taken: int, full: int, now_us: int) -> None:
         passed_us = now_us - self._measured_us
         if passed_us > 0:
-            self._taken *= math.exp(-passed_us / 1e6 / MEASURED_S)
+            faded = math.exp(-passed_us / 1e6 / MEASURED_S)
+            self._taken *= faded
+            self._full *= faded
             self._measured_us = now_us
         elif not self._rests(now_us):
             self._measured_us = now_us  # the clock was set back
         self._taken += taken
+        self._full += full
 
     def _rests(self, now_us: int) -> bool:
         if now_us >= self.resting_until_us:

@@ -192,7 +192,7 @@ class SmppGroup:
             if self._refusals:
                 self._refusals.forget(message_id)
             return outcome
-        if result is Result.THROTTLED:
+        if result is Result.THROTTLED and not self._links[member].room():  # else it was one handset's queue
             refusers = self._refusals.of(message_id, outcome.part.number)[0]
             others = [index for index in self._bound() if index != member and index not in refusers]
             if any(self._links[index].room() for index in others):

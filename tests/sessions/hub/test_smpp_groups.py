@@ -296,6 +296,19 @@ async def test_a_throttled_link_rests_and_its_part_goes_by_another(autojump_cloc
         assert "group:g" in bench.road.wakes
 
 
+async def test_one_handsets_full_queue_is_not_asked_again_at_once_by_every_link(autojump_clock: Any) -> None:
+    async with grouped({"a": 1, "b": 1}) as bench:
+        a, _ = await bench.connect("a"), await bench.connect("b")
+        bench.group.deliver(bench.parts(10, 11, prefer="a"))
+        await texts(a, 10)
+        bench.road.told.clear()
+        bench.group.deliver(bench.parts(1, prefer="a"))
+        await refuse(a, Status.ESME_RMSGQFUL)
+        (outcome,) = [outcome for _, outcome in bench.road.told]
+        assert (outcome.result, outcome.retry_after_us) == (Result.THROTTLED, 5_000_000)
+        assert bench.group.room() == 20
+
+
 async def test_after_a_temporary_refusal_the_next_link_is_asked(autojump_clock: Any) -> None:
     async with grouped({"a": 1, "b": 1}) as bench:
         a, b = await bench.connect("a"), await bench.connect("b")

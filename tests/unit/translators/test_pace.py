@@ -139,6 +139,22 @@ def test_a_peer_that_was_closed_for_a_while_is_soon_sent_as_much_as_before() -> 
     assert slower.limit(slower_at + climbed_us) < 80
 
 
+def test_one_handsets_full_queue_does_not_stop_the_others() -> None:
+    pace = busy(took=100)
+    for at in range(10):
+        pace.answered(50, 0, NOW + at * 100_000, full=1)
+        assert not pace.is_on
+    pace.answered(0, 0, NOW + SECOND, full=50)
+    assert pace.is_on
+    assert pace.allowance(NOW + SECOND) == 0
+
+
+def test_a_full_queue_is_all_there_is() -> None:
+    pace = Pace()
+    pace.answered(0, 0, NOW, full=1)
+    assert pace.next_us(NOW) == NOW + FIRST_REST_US
+
+
 def test_without_an_agreed_limit_the_brake_comes_off_after_a_minute() -> None:
     pace = busy()
     pace.answered(0, 1, NOW)
