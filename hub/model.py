@@ -18,6 +18,11 @@ import msgspec
 
 NO_ATTRIBUTES: dict[str, str] = {}
 
+SEAM_OPEN = "seam_open"
+"""Attribute of a part: its last character stands for half of one that was cut in two."""
+SEAM_FIRST = "seam_first"
+"""Attribute of a part: what its first character is, should the part before it be open at its end."""
+
 
 class Kind(IntEnum):
     """What a message is: somebody's text, or news of one."""

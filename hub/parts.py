@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hub.model import NO_ATTRIBUTES, Arrival, ReceiptWanted
+from hub.model import NO_ATTRIBUTES, SEAM_FIRST, SEAM_OPEN, Arrival, ReceiptWanted
 
 MISSING = "[…]"  # stands in a text for a part that never came
+_OF_A_PART = ("udh", SEAM_OPEN, SEAM_FIRST)  # attributes that say nothing of the whole
 
 Key = tuple[str, str, str, int, int]
 """Origin, source, destination, reference, total: what the parts of one text have in common."""
@@ -62,18 +63,29 @@ def whole_of(group: Mapping[int, Sequence[tuple[int, Arrival]]], total: int) -> 
         for part_id, arrival in group[number]
         if arrival.receipt_wanted is not ReceiptWanted.NONE
     ]
-    attributes = {name: value for name, value in first.attributes.items() if name != "udh"}
+    attributes = {name: value for name, value in first.attributes.items() if name not in _OF_A_PART}
     if wanting:
         attributes["arrived"] = ",".join(upstream_id for upstream_id, _ in wanting)
     if missing:
         attributes["missing"] = ",".join(map(str, missing))
     return msgspec.structs.replace(
         first,
-        text=mended("".join(group[n][0][1].text if n in group else MISSING for n in range(1, total + 1))),
+        text=mended("".join(_pieces({n: group[n][0][1] for n in numbers}, total))),
         concatenation=None,
         receipt_wanted=min((wanted for _, wanted in wanting), default=ReceiptWanted.NONE),
         attributes=attributes or NO_ATTRIBUTES,
     )
+
+
+def _pieces(parts: Mapping[int, Arrival], total: int) -> list[str]:
+    """The text of each part; a character that was cut in two between two of them is the first's last one."""
+    pieces = [parts[n].text if n in parts else MISSING for n in range(1, total + 1)]
+    for number, part in parts.items():
+        following = parts.get(number + 1)
+        if SEAM_OPEN in part.attributes and following is not None and following.text:
+            pieces[number - 1] = pieces[number - 1][:-1]
+            pieces[number] = following.attributes.get(SEAM_FIRST, pieces[number][0]) + pieces[number][1:]
+    return pieces
 
 
 def storable(arrival: Arrival) -> Arrival:

@@ -99,7 +99,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
             choices=MESSAGE_ID_FORMS,
         ),
     ] = "folded"
-    submit_with: Annotated[str, spec("The PDU that texts are sent in.", choices=("submit_sm", "data_sm"))] = "submit_sm"
+    submit_with: Annotated[
+        str,
+        spec(
+            "The PDU that texts are sent in. To an SMSC that turns out to speak 3.3, they go as submit_sm.",
+            choices=("submit_sm", "data_sm"),
+        ),
+    ] = "submit_sm"
     validity_s: Validity = 2 * DAY_S
     send_validity: Annotated[bool, spec("Tell the SMSC how long a text may be tried, in validity_period.")] = False
     max_attempts: MaxAttempts = 50
@@ -295,6 +301,8 @@ def _check_link(link: Link) -> list[BadValue]:
                 )
     if link.outbind_password is not None and not link.outbind_port:
         problems.append(BadValue("outbind_port", 0, "is missing: outbind_password alone listens nowhere"))
+    if link.submit_with == "data_sm" and link.version == "3.3":
+        problems.append(BadValue("submit_with", "data_sm", "is not in SMPP 3.3: set version = '3.4', or 'submit_sm'"))
     if len(link.ton_npi_rules) > MAX_RULES:
         problems.append(BadValue("ton_npi_rules", f"{len(link.ton_npi_rules)} rules", f"at most {MAX_RULES}"))
     return problems

@@ -207,6 +207,14 @@ class SeptetAlphabet(Alphabet):
             text = _ESCAPED.sub(lambda match: extension.get(match[1], match[1].strip("\x1b") or " "), text)
         return text.translate(self._holes) if self._holes else text
 
+    def ends_in_escape(self, octets: bytes) -> bool:
+        """True when unpacked septets end with an escape whose second septet is not there."""
+        return (len(octets) - len(octets.rstrip(_ESCAPE_OCTET))) % 2 == 1
+
+    def behind_escape(self, octets: bytes) -> str:
+        """What the first of these septets means when an escape came before it; empty for no more than by itself."""
+        return self._extension.get(self._characters[octets[0]], "") if octets and octets[0] < 0x80 else ""
+
 
 class OctetAlphabet(Alphabet):
     """An alphabet that Python has a codec for, of one or more octets for a character.

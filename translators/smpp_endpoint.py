@@ -106,7 +106,7 @@ class SmppEndpoint:
         self._clock = clock
         self._pace = Pace(per_s)
         self._throttled = self._lost = 0  # of the answers being looked at
-        self._times = dialect.send_validity and dialect.submit_with == DATA_SM
+        self._data_sm = not self._to_esme and dialect.submit_with == DATA_SM
         self._fits = dialect.transliterate == TO_FIT
         self._unsent: list[Outcome] = []
         self._chores = trio.Event()  # something could not be written
@@ -140,7 +140,9 @@ class SmppEndpoint:
             if not batch:
                 break
             try:
-                session.submit(self._timed(batch) if self._times else [(part.payload, part) for part in batch])
+                session.submit(
+                    self._data_sms(session, batch) if self._data_sm else [(part.payload, part) for part in batch]
+                )
             except SmppError as error:
                 log.info("session took nothing", endpoint=self.name, error=type(error).__name__)
                 continue
@@ -149,8 +151,13 @@ class SmppEndpoint:
             self._unsent += [Outcome(part, Result.UNSENT) for part in parts[at:]]
             self._chores.set()
 
-    def _timed(self, parts: Sequence[Part]) -> list[tuple[p.PDU, Part]]:
-        """Parts with the time that each has left."""
+    def _data_sms(self, session: Session, parts: Sequence[Part]) -> list[tuple[p.PDU, Part]]:
+        """Parts as data_sm, with the time that each has left; as submit_sm to an SMSC that has no data_sm."""
+        if session.version < VERSION_3_4:
+            write = smpp_messages.as_submit_sm
+            return [(write(part.payload, part.message, self.dialect), part) for part in parts]
+        if not self.dialect.send_validity:
+            return [(part.payload, part) for part in parts]
         now_us = self._clock()
         return [(smpp_messages.with_time_to_live(part.payload, part.message, now_us), part) for part in parts]
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.model import NO_ATTRIBUTES, Arrival, Concatenation, Reason, Receipt, ReceiptState, ReceiptWanted, Result
+from hub.model import (
+    NO_ATTRIBUTES,
+    SEAM_FIRST,
+    SEAM_OPEN,
+    Arrival,
+    Concatenation,
+    Reason,
+    Receipt,
+    ReceiptState,
+    ReceiptWanted,
+    Result,
+)
 from smpp import receipt as smpp_receipt
 from smpp import tlv
 from smpp.alphabet import UCS2, SeptetAlphabet, alphabet_of, fill_bits, looks_like_ucs2, shifted, unpack
@@ -30,6 +41,7 @@ from translators.smpp_dialect import Dialect, MessagePdu, ShortMessage
 from translators.smpp_writing import (
     MAX_RECEIPT_ID,
     TRANSLITERATED,
+    as_submit_sm,
     is_transliterated,
     reference_of,
     registered_delivery_of,
@@ -48,6 +60,7 @@ __all__ = [
     "Dialect",
     "MessagePdu",
     "ShortMessage",
+    "as_submit_sm",
     "is_transliterated",
     "read_message",
     "reference_of",
@@ -153,7 +166,13 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         and not alphabet.shift_elements  # who names septet tables sends septets
     ):
         alphabet = UCS2
-    text = alphabet.decode(octets) if concatenation is None else alphabet.decode_part(octets)
+    attributes = _attributes(pdu) if pdu.service_type or pdu.tlvs else NO_ATTRIBUTES
+    if concatenation is None:
+        text = alphabet.decode(octets)
+    else:
+        text = alphabet.decode_part(octets)
+        if isinstance(alphabet, SeptetAlphabet):
+            attributes = attributes | _seams(alphabet, octets)
     return Arrival(
         source=source,
         destination=destination,
@@ -162,8 +181,15 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         receipt_wanted=wanted,
         validity_us=validity_us,
         not_before_us=not_before_us,
-        attributes=_attributes(pdu) if pdu.service_type or pdu.tlvs else NO_ATTRIBUTES,
+        attributes=attributes,
     )
+
+
+def _seams(alphabet: SeptetAlphabet, octets: bytes) -> dict[str, str]:
+    """What a part says of its ends, where its sender may have cut a pair of escape and septet in two."""
+    seams = {SEAM_OPEN: "1"} if alphabet.ends_in_escape(octets) else {}
+    behind = alphabet.behind_escape(octets)
+    return seams | {SEAM_FIRST: behind} if behind else seams
 
 
 def _attributes(pdu: MessagePdu) -> dict[str, str]:

@@ -108,6 +108,29 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
     return pdus
 
 
+def as_submit_sm(pdu: MessagePdu, message: Message, dialect: Dialect) -> MessagePdu:
+    """A data_sm as the submit_sm that says the same, for an SMSC of 3.3, which has no data_sm.
+
+    What is in TLVs stays there: the session writes it as 3.3 knows it (``smpp.downgrade``).
+    """
+    if not isinstance(pdu, DataSm):
+        return pdu
+    return SubmitSm(
+        service_type=pdu.service_type,
+        source_addr_ton=pdu.source_addr_ton,
+        source_addr_npi=pdu.source_addr_npi,
+        source_addr=pdu.source_addr,
+        dest_addr_ton=pdu.dest_addr_ton,
+        dest_addr_npi=pdu.dest_addr_npi,
+        destination_addr=pdu.destination_addr,
+        esm_class=pdu.esm_class,
+        validity_period=_until(message.expires_us) if dialect.send_validity else "",
+        registered_delivery=pdu.registered_delivery,
+        data_coding=pdu.data_coding,
+        tlvs=pdu.tlvs,
+    )
+
+
 def _until(expires_us: int) -> str:
     """validity_period: when a message expires. Absolute: it may wait here before it is sent, and is cut but once."""
     try:

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import trio
 
-from hub import Part, Result
+from hub import Part, ReceiptWanted, Result
 from smpp.pdu import DataSm, SubmitSm
+from smpp.segmentation import Method
+from smpp.timeformat import parse_time
 from smpp.tlv import Tag
 from tests.sessions.hub.test_smpp_endpoint import Bench, benched, idle
 from translators.smpp_messages import Dialect
@@ -73,3 +75,25 @@ async def test_a_data_sm_says_nothing_of_time_unasked(autojump_clock: Any) -> No
         _, peer = await bench.connect()
         bench.endpoint.deliver(parts_of(bench, "hello"))
         assert TIME_TO_LIVE not in dict((await peer.expect(DataSm)).tlvs)
+
+
+async def test_an_smsc_that_speaks_3_3_is_sent_submit_sm_instead(autojump_clock: Any) -> None:
+    """Whatever was agreed: it has no data_sm, and a text that could go must not end as a dead letter."""
+    async with benched(dialect=Dialect(submit_with="data_sm", send_validity=True, method=Method.SAR)) as bench:
+        _, peer = await bench.connect(version=None)
+        received_us = bench.parts(1)[0].message.received_us
+        parts = parts_of(bench, "a" * 200, receipt_wanted=ReceiptWanted.FINAL, expires_us=received_us + HOUR_US)
+        for part, carrier_id in zip(parts, ("one", "two"), strict=True):
+            assert isinstance(part.payload, DataSm)
+            bench.endpoint.deliver([part])
+            pdu = await peer.expect(SubmitSm)
+            assert (pdu.tlvs, pdu.destination_addr, pdu.registered_delivery) == ((), "447700900123", 1)
+            assert pdu.short_message[:2] in (b"\x05\x00", b"\x06\x08")
+            assert parse_time(pdu.validity_period, received_us) == received_us + HOUR_US
+            await peer.answer(pdu, message_id=carrier_id)
+            await idle()
+        assert [(o.result, o.carrier_id, o.receipt_expected) for o in bench.road.reported] == [
+            (Result.ACCEPTED, "one", True),
+            (Result.ACCEPTED, "two", True),
+        ]
+        assert bench.road.reported[0].part is parts[0]

@@ -215,6 +215,8 @@ def test_settings_that_need_each_other():
     assert "outbind_port" in problems_of(Link, {**LINK, "outbind_password": "x"})
     assert "outbind_host" in problems_of(Account, {**ACCOUNT, "outbind_password": "x"})
     assert "ton_npi_rules" in problems_of(Link, {**LINK, "ton_npi_rules": ["source 7 1/1"] * 1001})
+    assert "submit_with" in problems_of(Link, {**LINK, "submit_with": "data_sm", "version": "3.3"})
+    assert built(Link, **LINK, submit_with="data_sm", version="3.4").submit_with == "data_sm"
     assert "opt_out_languages" in problems_of(CallCentre, {"name": "c", "opt_out_languages": []})
     assert built(CallCentre, name="c", opt_out="off", opt_out_languages=[]).opt_out_languages == ()
 
