@@ -46,6 +46,8 @@ from translators.smpp_addresses import address_of
 from translators.smpp_dialect import DATA_SM, TO_FIT
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 
+FULL_WAIT_US = 5_000_000  # a part that found a queue full: a handset that is away has its own for hours
+
 log = structlog.get_logger("translators.smpp")
 
 _FINAL = int(RegisteredDelivery.FINAL)
@@ -105,7 +107,7 @@ class SmppEndpoint:
         self._to_esme = make is p.DeliverSm
         self._clock = clock
         self._pace = Pace(per_s)
-        self._throttled = self._lost = 0  # of the answers being looked at
+        self._throttled = self._full = self._lost = 0  # of the answers being looked at
         self._data_sm = not self._to_esme and dialect.submit_with == DATA_SM
         self._fits = dialect.transliterate == TO_FIT
         self._unsent: list[Outcome] = []
@@ -438,7 +440,7 @@ class SmppEndpoint:
         try:
             while True:
                 answers = await session.receive_answers()
-                self._throttled = self._lost = 0
+                self._throttled = self._full = self._lost = 0
                 outcomes = [self._outcome(answer) for answer in answers]
                 self._slow_down(len(outcomes))
                 await self._report(outcomes)
@@ -447,12 +449,13 @@ class SmppEndpoint:
 
     def _slow_down(self, answers: int) -> None:
         """Let the peer's answers say how fast it wants to be sent to."""
-        throttled, lost = self._throttled, self._lost
-        in_flight = sum([session.connection.unanswered for session in self._carriers]) if throttled else 0
-        taken = answers - throttled - lost
-        self._pace.answered(taken, throttled, self._clock(), lost=lost, in_flight=in_flight)
-        if throttled:
+        throttled, full, lost = self._throttled, self._full, self._lost
+        in_flight = 0
+        if throttled or full:
+            in_flight = sum([session.connection.unanswered for session in self._carriers])
             self._brakes.set()
+        taken = answers - throttled - full - lost
+        self._pace.answered(taken, throttled, self._clock(), full=full, lost=lost, in_flight=in_flight)
 
     def _outcome(self, answer: Answer) -> Outcome:
         part, response = answer.key, answer.response
@@ -472,6 +475,9 @@ class SmppEndpoint:
             awaited = self._awaits_receipt(part, carrier_id)
             note = self._note(part) if self._fits and part.number == part.total else ""
             return Outcome(part, Result.ACCEPTED, carrier_id, reason=note, receipt_expected=awaited, via=self.name)
+        if result is Result.THROTTLED and status == CommandStatus.ESME_RMSGQFUL:
+            self._full += 1
+            return Outcome(part, result, reason=status_name(status), retry_after_us=FULL_WAIT_US)
         if result is Result.THROTTLED:
             self._throttled += 1
         return Outcome(part, result, reason=status_name(status))
