@@ -103,7 +103,7 @@ class Filtering:
         now_us = self._clock()
         if self.filters.active:
             for draft in drafts:
-                self.filters.take_back(endpoint, draft.arrival, draft.source, draft.route, now_us)
+                self.filters.take_back(endpoint, draft.part, draft.source, draft.route, now_us)
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival], take: Take) -> list[Verdict]:
         """Give a batch to intake, without what repeats an earlier text of the same account.

@@ -347,8 +347,8 @@ class Draft(Protocol):
         ...
 
     @property
-    def arrival(self) -> Arrival:
-        """The text."""
+    def part(self) -> Arrival:
+        """The text, or the part of one, as it came: what is taken back must be what was counted."""
         ...
 
     @property
@@ -415,8 +415,8 @@ class Filters:
         """Those of a batch that may not go the way they have; the others are counted. See ``check``."""
         if self._loops_only:  # the usual case, and each text passes here
             take = self.loops.take
-            return [(d, LOOP) for d in drafts if not take(d.source, d.arrival.destination, d.arrival, now_us)]
-        checked = [(d, self.check(endpoint, d.arrival, d.source, d.route, now_us)) for d in drafts]
+            return [(d, LOOP) for d in drafts if not take(d.source, d.part.destination, d.part, now_us)]
+        checked = [(d, self.check(endpoint, d.part, d.source, d.route, now_us)) for d in drafts]
         return [(draft, refusal) for draft, refusal in checked if refusal is not None]
 
     def check(self, endpoint: str, arrival: Arrival, source: str, way: Way, now_us: int) -> Refusal | None:

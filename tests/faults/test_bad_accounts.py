@@ -322,7 +322,7 @@ async def test_accounts_that_behave_badly_cost_themselves_only(
     smsc = Smsc()
     async with beside_an_honest_session(tmp_path, unused_tcp_port_factory, 11, smsc) as scene:
         daemon = scene.daemon
-        watch, before_mb = await Watch.begin(daemon), await rss_mb(daemon)
+        watch, before_mb, begun = await Watch.begin(daemon), await rss_mb(daemon), time.time()
         abuse = (
             never_reads,
             never_answers,
@@ -354,9 +354,11 @@ async def test_accounts_that_behave_badly_cost_themselves_only(
         assert after_mb - before_mb < GROWTH_MB, f"{before_mb:.0f} MB before, {after_mb:.0f} MB after"
         if scale >= 20:
             assert after_mb - half_mb < GROWTH_MB / 4, f"{half_mb:.0f} MB at half time, {after_mb:.0f} MB after"
-        assert (await daemon.metrics())['smshub_accepted_total{endpoint="account:daily"}'] == 10
+        taken = (await daemon.metrics())['smshub_accepted_total{endpoint="account:daily"}']
+        assert taken in [10 * days for days in range(1, 2 + int(time.time() // 86_400 - begun // 86_400))]
         lines = [line for line in daemon.log_lines() if line["event"] == "texts kept back"]
-        assert len([line for line in lines if line["endpoint"] == "account:daily"]) <= 1 + SECONDS * scale / 60 + 2
+        minutes = 1 + (time.time() - begun) // 60
+        assert len([line for line in lines if line["endpoint"] == "account:daily"]) <= 1 + minutes
 
 
 async def test_a_link_that_flaps_every_second_hurts_no_other_and_loses_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from smpp.pdu import (
 )
 
 PATIENCE_S = 60
+MARGIN_S = 60
 PASSWORD = "rightpwd"
 
 
@@ -31,6 +33,13 @@ async def until(condition: Callable[[], object]) -> None:
     with trio.fail_after(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await trio.sleep(0.02)
+
+
+async def away_from_midnight() -> None:
+    """Let a midnight of UTC pass that is so near that it would come in the middle of a test of a day's limit."""
+    left_s = 86_400 - time.time() % 86_400
+    if left_s < MARGIN_S:
+        await trio.sleep(left_s + 1)
 
 
 class Peer:

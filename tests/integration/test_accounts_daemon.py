@@ -15,7 +15,7 @@ from provisioning import Account, catalog
 from smpp.constants import CommandStatus as S
 from smpp.pdu import DeliverSm, SubmitSm, SubmitSmResp
 from store import Transaction
-from tests.integration.esmes import PASSWORD, Called, Peer, listening, until
+from tests.integration.esmes import PASSWORD, Called, Peer, away_from_midnight, listening, until
 
 REASON = 0x001D  # additional_status_info_text
 CONFIGURATION = """
@@ -75,6 +75,7 @@ async def ask(peer: Peer, pdu: SubmitSm) -> SubmitSmResp:
 
 
 async def test_an_account_is_held_to_its_limits(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+    await away_from_midnight()
     (tmp_path / "hosts").write_text("evil.example\n")
     ports = {"port": unused_tcp_port_factory(), "called": unused_tcp_port_factory()}
     config = read_config(CONFIGURATION.format(password=PASSWORD, **ports), "", tmp_path)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy
 import trio
 
-from hub import Accepted, Arrival, Hub, Kind, Message, Outcome, Part, Reason, ReceiptWanted, Rejected, Result, TryLater
+from hub import (
+    Accepted,
+    Arrival,
+    Concatenation,
+    Hub,
+    Kind,
+    Message,
+    Outcome,
+    Part,
+    Reason,
+    ReceiptWanted,
+    Rejected,
+    Result,
+    TryLater,
+)
 from hub.filters import FilterSettings
 from hub.quota import DAY_US
 from hub.tables import account_day
@@ -106,6 +121,37 @@ async def test_a_text_that_the_store_refused_is_not_counted(
         assert isinstance(first, Accepted)
         assert second == first
         assert await world.receive("account:agg", transit("other")) == [THROTTLED]
+
+
+async def test_a_part_that_the_store_refused_is_not_counted(
+    world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part that completes a text comes again and again while the disk is full, and is no loop for that."""
+    with_endpoints(world)
+    async with world.running(filters=FilterSettings(loop_texts=2)):
+        await world.settled()
+
+        def part(number: int) -> Arrival:
+            return transit(f"part {number}", concatenation=Concatenation(7, 2, number))
+
+        (first,) = await world.receive("account:agg", part(1))
+        assert isinstance(first, Accepted)
+        transact = world.store.transact
+
+        async def full(work: Any, **options: Any) -> None:
+            def fail(tx: Any) -> None:
+                work(tx)
+                raise StoreFull("no space")
+
+            await transact(fail, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "transact", full)
+            for _ in range(5):
+                (verdict,) = await world.receive("account:agg", part(2))
+                assert isinstance(verdict, TryLater)
+        (second,) = await world.receive("account:agg", part(2))
+        assert isinstance(second, Accepted)
 
 
 # --- repetitions ------------------------------------------------------------------------------------------------------
