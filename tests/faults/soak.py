@@ -82,13 +82,13 @@ class SteadyLoad(Load):
     """
 
     LANES = LANES
-    SHARES = (("A", 0.70), ("B", 0.10), ("C", 0.05), ("D", 0.15))
+    SHARES = (("A", 0.70), ("B0", 0.05), ("B1", 0.05), ("C", 0.05), ("D0", 0.075), ("D1", 0.075))
 
     def __init__(self, scene: Scene, per_s: float) -> None:
         super().__init__(scene.carrier.chance, scene.carrier, scene.esme, scene.desk)
         self.per_s = per_s
         self._carriers = scene.carriers
-        self._owed = dict.fromkeys("ABCD", 0.0)
+        self._owed = {flow: 0.0 for flow, _ in self.SHARES}  # texts that are due, by flow and carrier
 
     async def run(self) -> None:
         """Send until ``running`` is False; what a peer that is away should have sent is sent when it is back."""
@@ -119,19 +119,17 @@ class SteadyLoad(Load):
             )
 
     async def _send_from_carriers(self, flow: str) -> None:
-        for carrier in self._carriers:
-            if carrier.bound and carrier.unanswered < MAX_UNANSWERED:
+        for at, carrier in enumerate(self._carriers):
+            if not carrier.bound or carrier.unanswered >= MAX_UNANSWERED:
+                continue
+            batch = []
+            for _ in range(self._due(f"{flow}{at}")):
                 # A customer's texts come by one carrier: two would not keep their order among them.
-                lanes = [at for at in (self._lane() for _ in range(self._due(flow))) if self._carrier_of(at) is carrier]
-                batch = []
-                for at in lanes:
-                    destination = NUMBER if flow == "B" else f"{AGGREGATED}5550000"
-                    batch += carrier.customer_text(self._next(flow, at), self.customer(at), destination, 0)
-                if batch:
-                    await carrier.ask(batch)
-
-    def _carrier_of(self, lane: int) -> Carrier:
-        return self._carriers[lane % len(self._carriers)]
+                lane = self._chance.randrange(at, self.LANES, len(self._carriers))
+                destination = NUMBER if flow == "B" else f"{AGGREGATED}5550000"
+                batch += carrier.customer_text(self._next(flow, lane), self.customer(lane), destination, 0)
+            if batch:
+                await carrier.ask(batch)
 
     def _send_from_desk(self) -> None:
         for _ in range(self._due("C")):
