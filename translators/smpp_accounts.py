@@ -315,6 +315,10 @@ class SmppAccounts:
             trouble = Trouble.NETWORK if bound else Trouble.REFUSED
         except (OSError, trio.BrokenResourceError) as error:
             error_name = type(error).__name__
+        except Exception:
+            # A fault of ours, or a host that is no name: the port and its accounts must not hear of it.
+            error_name = "fault"
+            log.exception("the call of an account failed", account=settings.system_id)
         if bound:
             # It was served to its end: what counts for the next call is how long it lasted.
             backoff.bound(began)
