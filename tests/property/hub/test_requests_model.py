@@ -163,13 +163,16 @@ async def play(world: World, script: list[tuple[Any, ...]], carrier: LosingCarri
         owed = sum(len(texts) for texts in sender.given.values())
         await world.until(lambda: len(told_of(account.given)) == owed)
         await world.until(lambda: not any(hub.dispatcher(name).held for name in world.endpoints))
-        await trio.sleep(1)
-        for name in world.endpoints:
-            lanes = hub.dispatcher(name).lanes
-            lanes.advance(world.now_us())
-            assert len(lanes) == 0
+        await world.until(lambda: all(is_empty(world, name) for name in world.endpoints))
         await check_queries(hub, sender, told_of(account.given))
     return sender
+
+
+def is_empty(world: World, name: str) -> bool:
+    """Whether an endpoint has no lanes: those that slept when their text was cancelled go when their time has come."""
+    lanes = world.hub.dispatcher(name).lanes
+    lanes.advance(world.now_us())
+    return len(lanes) == 0
 
 
 def told_of(given: list[tuple[int, Part]]) -> dict[tuple[int, str], ReceiptState]:
