@@ -127,10 +127,6 @@ class LockOut:
         pair.locked_until_us = 0
         pair.good_until_us = now_us + GOOD_US
 
-    def forget(self, account: str) -> None:
-        """An account is gone."""
-        self._accounts.pop(account, None)
-
     @staticmethod
     def _touch(records: OrderedDict[K, _Record], key: K) -> _Record:
         """A key's record, made when there is none, and now the last that is forgotten."""

@@ -411,6 +411,25 @@ def test_what_intake_could_not_journal_is_taken_back_everywhere() -> None:
     assert filters.check("account:agg", arrival(), ANN, way, NOON) is OVER_DAILY_LIMIT
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["one", "two"]), st.sampled_from(["account:agg", "link:a"]), st.booleans()),
+        max_size=40,
+    )
+)
+def test_what_is_taken_back_leaves_no_trace(steps: list[tuple[str, str, bool]]) -> None:
+    """One that sees texts which are taken back at once decides as one that never saw them."""
+    rules = FilterRules(per_day={"account:agg": 5}, traps={"acme": Trap(texts=7, over_us=60 * S)})
+    way = Way("acme", NUMBER)
+    touched, untouched = (Filters(FilterSettings(loop_texts=3), rules) for _ in range(2))
+    for text, endpoint, is_kept in steps:
+        said = touched.check(endpoint, arrival(text), ANN, way, NOON)
+        if is_kept:
+            assert untouched.check(endpoint, arrival(text), ANN, way, NOON) is said
+        elif said is None:
+            touched.take_back(endpoint, arrival(text), ANN, way, NOON)
+
+
 def test_a_listed_host_is_refused_before_anything_is_counted() -> None:
     filters = Filters(FilterSettings(loop_texts=1), FilterRules(per_day={"account:agg": 1}))
     filters.exchange_urls(URLS)
