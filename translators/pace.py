@@ -8,8 +8,8 @@ Two brakes, of which the stronger counts, both by a token bucket:
   before, and at half of that again with each repetition. It rises in a straight line to just below where it was
   refused, and then with the square of the time: slowly where the limit probably is, fast when it has gone. A plain
   additive increase would either be refused every few messages or take an hour to come back from one bad minute; the
-  form is that of CUBIC's window (RFC 9438 §4.1). At the agreed limit, or after a minute without a refusal where none
-  was agreed, this brake comes off.
+  form is that of CUBIC's window (RFC 9438 §4.1). At the agreed limit, or after half a minute without a refusal where
+  none was agreed, this brake comes off.
 
 ESME_RMSGQFUL may mean the queue of one handset as well as that of all: it counts once it is more than a tenth of what
 comes back. What was on the way when the brake went on was sent before it: the refusals among it are no news. What the
@@ -29,10 +29,11 @@ SLOWED_BURST_S: Final = 0.02  # a peer that refuses what is too fast is not sent
 LEAST_PER_S: Final = 1.0
 FALL: Final = 0.5
 KNEE: Final = 0.95  # of what the peer took when it refused: from there on with care
-CLIMB_S: Final = 2.0  # to the knee
-PROBE: Final = 0.001  # of what the peer took, each second squared; from 1,000 a second, 100 s to twice as many
-LEAST_PROBE: Final = 0.1
-OFF_S: Final = 60.0
+CLIMB_S: Final = 1.0  # to the knee
+RETURN_S: Final = 15.0  # from there to the best of the last minutes: most peers are short of breath for seconds
+BEST_S: Final = 120.0  # in which what was the best counts for less and less
+LEAST_PROBE: Final = 0.1  # messages a second, each second squared
+OFF_S: Final = 30.0
 MEASURED_S: Final = 1.0
 FULL_SHARE: Final = 0.1
 
@@ -57,6 +58,7 @@ class Pace:
         self.resting_until_us = 0
         self._start = 0.0  # the rate after the rest; 0 while this brake is off
         self._refused_at = 0.0  # what the peer took when it refused
+        self._best = 0.0  # the most that it took of late, when it refused
         self._since_us = 0  # the end of the rest
         self._stale = 0  # answers to come for what was sent before the brake went on
         # What the peer takes: a sum that fades, and when it was last looked at.
@@ -74,7 +76,7 @@ class Pace:
         if risen_s < CLIMB_S:
             rate = self._start + (knee - self._start) * risen_s / CLIMB_S
         else:
-            rate = knee + max(LEAST_PROBE, PROBE * self._refused_at) * (risen_s - CLIMB_S) ** 2
+            rate = knee + max(LEAST_PROBE, self._best / RETURN_S**2) * (risen_s - CLIMB_S) ** 2
         if rate < self.per_s or (not self.per_s and risen_s < OFF_S):
             return rate
         self._start = 0.0
@@ -146,6 +148,8 @@ class Pace:
         took = min(self._taken / MEASURED_S, limit) if limit else self._taken / MEASURED_S
         if not self._rest_us:  # else it has taken nothing since: it is closed, which says nothing of its rate
             self._refused_at = max(took, LEAST_PER_S)
+        since_s = max(0.0, (now_us - self._since_us) / 1e6)
+        self._best = max(took, self._best * math.exp(-since_s / BEST_S))
         self._start = max(LEAST_PER_S, took * FALL)
         self._rest_us = min(self._rest_us * 2 or FIRST_REST_US, LONGEST_REST_US)
         self.resting_until_us = self._since_us = now_us + self._rest_us
