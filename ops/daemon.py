@@ -18,6 +18,7 @@ import os
 import signal
 import ssl
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -173,7 +174,8 @@ class Daemon:
             max_password_octets=MAX_PASSWORD_OCTETS,
             grace_s=self.config.limits.drain_s,
         )
-        lock_out = LockOut()  # one for both: who was locked out of the one does not go to the other
+        # One for both: who was locked out of the one, or has its binds there, does not go to the other.
+        lock_out, binds = LockOut(), Counter[str]()
         for name, port in (("smpp", smpp.port), ("smpps", smpp.tls_port)):
             if not port:
                 continue
@@ -185,6 +187,7 @@ class Daemon:
                 ssl_context=self._server_context() if name == "smpps" else None,
                 observer=self.observer,
                 lock_out=lock_out,
+                binds=binds,
                 waits=self.hub.has_waiting if not self.ports else None,  # who is called is called from one port
             )
             with _named(f"{name} {smpp.host}:{port}"):

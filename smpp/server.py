@@ -187,6 +187,7 @@ class Server:
         self._binds: Counter[str] = Counter() if counts is None else counts
         self._sessions: set[Session] = set()
         self._closing = False
+        self._gone = trio.Event()  # the last connection is over
 
     @property
     def binds(self) -> dict[str, int]:
@@ -217,7 +218,12 @@ class Server:
                 await (trio.Event() if shutdown is None else shutdown).wait()
                 accepting.cancel_scope.cancel()
             # Out here: within ``accepting``, which is cancelled, no session could be parted from.
-            await self.shut_down()
+            with trio.move_on_after(self._limits.grace_s):
+                await self.shut_down()
+                # A handler may still have to write down what its peer has answered for.
+                if self._connections:
+                    self._gone = trio.Event()
+                    await self._gone.wait()
             sessions.cancel_scope.cancel()
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
@@ -260,6 +266,8 @@ class Server:
             self._connections -= 1
             if not guest.account:
                 self._unbound -= 1
+            if not self._connections:
+                self._gone.set()
         return bool(guest.account)
 
     async def shut_down(self) -> None:

@@ -8,6 +8,7 @@ an outbind asks it to bind on the connection that we made.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -200,7 +201,7 @@ class SmppAccounts:
         limits: bounds of the port.
         ssl_context: for a TLS port, or None.
         observer: counts session events, and ``locked_out``, ``bind_while_locked``, ``called``, ``call_failed``.
-        lock_out: shared with the other ports of a hub.
+        lock_out, binds: shared with the other ports of a hub; ``binds`` counts each account's.
         waits: whether something waits for an endpoint; None where accounts are not called from this port.
     """
 
@@ -214,6 +215,7 @@ class SmppAccounts:
         ssl_context: Any = None,
         observer: Observer = NOBODY,
         lock_out: LockOut | None = None,
+        binds: Counter[str] | None = None,
         waits: Callable[[str], bool] | None = None,
     ) -> None:
         self._accounts = accounts
@@ -222,7 +224,9 @@ class SmppAccounts:
         self._observer = observer
         self._lock_out = lock_out if lock_out is not None else LockOut()
         self._waits = waits
-        self._server = Server(self._work, self._authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
+        self._server = Server(
+            self._work, self._authenticate, limits=limits, ssl_context=ssl_context, observer=observer, counts=binds
+        )
         # argon2 takes 64 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
         self._hashing = trio.CapacityLimiter(2)
         self._turns = trio.CapacityLimiter(2)  # what was found out is written down before it is the next one's turn

@@ -86,12 +86,14 @@ class Place:
         self.accounts = {each.system_id: SmppAccount(each, self.road, lambda: self.now_us) for each in settings}  # type: ignore[arg-type]
         self.port = 0
         self.lock_out = LockOut()
+        self.binds: Counter[str] = Counter()
         self.server = SmppAccounts(
             self.accounts,
             self.verify,
             clock=lambda: self.now_us,
             observer=self.counted,
             lock_out=self.lock_out,
+            binds=self.binds,
             waits=self._waits,
         )
 
@@ -194,6 +196,17 @@ async def test_who_is_locked_out_of_one_port_is_locked_out_of_the_other() -> Non
         place.port = listeners[0].socket.getsockname()[1]
         assert await place.bind(RIGHT) == S.ESME_RBINDFAIL
         assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
+        nursery.cancel_scope.cancel()
+
+
+async def test_binds_are_counted_over_all_ports() -> None:
+    async with opened(msgspec.structs.replace(SETTINGS, max_binds=1)) as place, trio.open_nursery() as nursery:
+        other = SmppAccounts(place.accounts, place.verify, clock=lambda: place.now_us, binds=place.binds)
+        listeners = await nursery.start(other.run, "127.0.0.1", 0)
+        async with await Peer.connect(place.port) as first:
+            assert await first.bind() == S.ESME_ROK
+            async with await Peer.connect(listeners[0].socket.getsockname()[1]) as second:
+                assert await second.bind() == S.ESME_RALYBND
         nursery.cancel_scope.cancel()
 
 

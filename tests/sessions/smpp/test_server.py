@@ -24,6 +24,7 @@ from smpp.pdu import (
     BindTransceiverResp,
     BindTransmitter,
     DeliverSm,
+    Outbind,
     SubmitSm,
     SubmitSmResp,
     Unbind,
@@ -528,6 +529,49 @@ async def test_serve_waits_for_answers_on_their_way_and_then_unbinds():
             await esme.answer(await esme.expect(Unbind))
             await esme.expect_end()
         await esme.close()
+
+
+@pytest.mark.parametrize("called", [False, True])
+async def test_a_server_ends_after_what_its_handlers_have_to_write_down(called: bool) -> None:
+    """What a peer has answered for would be sent again after a restart, if it were not journalled."""
+    written, over, shutdown = trio.Event(), trio.Event(), trio.Event()
+    desk, events = Office(), []
+
+    async def handle(session: Session, grant: Grant) -> None:
+        try:
+            await session.wait_over()
+            over.set()
+            await written.wait()  # a journal that takes its time
+            events.append("written")
+        except trio.Cancelled:
+            events.append("cut")
+            raise
+
+    async def write_when_over() -> None:
+        await over.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        written.set()
+
+    server = server_module.Server(handle, desk.authenticate)
+    async with trio.open_nursery() as calls:
+        calls.start_soon(write_when_over)
+        async with trio.open_nursery() as nursery:
+            run = partial(server.run, port=0, host="127.0.0.1", shutdown=shutdown)
+            listeners = await nursery.start(run)
+            if called:
+                ours, theirs = trio.testing.memory_stream_pair()
+                calls.start_soon(server.serve_called, ours, Outbind())
+                esme = ScriptedESME(theirs)
+                await esme.expect(Outbind)
+            else:
+                esme = ScriptedESME(await trio.open_tcp_stream(*listeners[0].socket.getsockname()))
+            await esme.bind(bind())
+            shutdown.set()
+            await esme.answer(await esme.expect(Unbind))
+            await esme.expect_end()
+            await esme.close()
+        calls.cancel_scope.cancel()  # whoever made the call waits for the server only
+    assert events == ["written"]
 
 
 async def test_serve_ends_without_whoever_does_not_answer():
