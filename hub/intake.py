@@ -331,6 +331,8 @@ class Intake:
                     found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
         except BaseException as error:
             self._settle(reserved, None if _is_doubtful(error) else False)
+            if news and _is_doubtful(error):
+                self._look_for_receipts()
             raise
         self._settle(reserved, True)
         if replies:
@@ -341,6 +343,11 @@ class Intake:
         self._counters.count("receipts_settled", endpoint, found.settled)
         self._counters.count("receipts_parked", endpoint, found.parked)
         self._counters.count("receipts_repeated", endpoint, found.repeated)
+
+    def _look_for_receipts(self) -> None:
+        """Nobody knows whether a write made receipts, nor for whom."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.receipts_doubtful()
 
     @staticmethod
     def _state(draft: Draft) -> State:
@@ -607,7 +614,12 @@ class Intake:
             tx.write(feed.outbox(now_us, [("message", message.id), ("dead", message.id, reason.value)]))
             return found
 
-        found = await self._store.transact(work)
+        try:
+            found = await self._store.transact(work)
+        except StoreError as error:
+            if _is_doubtful(error):
+                self._look_for_receipts()
+            raise
         self._counters.die("", reason.value)
         for name, last_id in found.made.items():
             if name in self._dispatchers:

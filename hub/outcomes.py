@@ -164,10 +164,13 @@ class Outcomes:
     async def _was_written(self, batch: Batch) -> bool:
         """Whether a batch is in the journal whose commit nobody answered for: all of it is, or nothing."""
         move = batch.moves[0]  # no move leaves its row as it was
+        is_over = move[1] > State.SUBMITTING  # then its state may have gone on since
         while True:
             try:
                 rows = await self._store.read(lambda tx: tx.select(journal.select_messages, [(move[0],)]))
-                return bool(rows) and tuple(rows[0][13:16]) == move[2:5] and rows[0][2] >= move[1]
+                if not rows or tuple(rows[0][13:16]) != move[2:5]:
+                    return False
+                return bool(rows[0][2] >= move[1] if is_over else rows[0][2] == move[1])
             except StoreError:
                 await trio.sleep(STORE_RETRY_S)
 

@@ -38,6 +38,7 @@ from store import Op, SelectByKeys, Store, StoreError, StoreUnavailable, Transac
 MOST_AS_ONE = 254  # texts under one id: the destinations of a submit_multi (SMPP 3.4 §4.5.1)
 # Ids given out at once are neighbours, but for the millisecond that ends between them (store.ids).
 _NEIGHBOURS = 2 << 22
+_LAST_ID = (1 << 63) - 1  # what a column holds: a sender may ask for any id
 QUERY_PAGE = 100  # texts looked for in one read: who asks for thousands holds up nobody's dispatch
 CANCEL_PAGE = 500  # texts cancelled in one write
 CANCELLED = "cancelled"
@@ -130,7 +131,7 @@ def find(tx: Transaction, endpoint: str, names: Sequence[Name]) -> list[Found | 
 
 def _find_as_one(tx: Transaction, endpoint: str, name: Name) -> Found | None:
     """The texts that came as one under an id: their own ids are the next ones."""
-    first, last, upstream_id = name.message_id, name.message_id + _NEIGHBOURS, str(name.message_id)
+    first, last, upstream_id = name.message_id, min(name.message_id + _NEIGHBOURS, _LAST_ID), str(name.message_id)
     texts = tx.sql.execute(neighbours(first, last, endpoint)).all()
     rows: list[Sequence[Any]] = [row for row in texts if journal.message_of(row).upstream_id == upstream_id]
     incomplete = False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import trio
 
-from hub import Accepted, Arrival, Outcome, Part, Receipt, ReceiptState, ReceiptWanted, Result, State
+from hub import Accepted, Arrival, Outcome, Part, Receipt, ReceiptState, ReceiptWanted, Result, State, TryLater
 from hub.tables import carrier_part, parked_receipt
 from store import StoreUnavailable
 from tests.fixtures_hub import CUSTOMER, FAR_AWAY, NUMBER, SECOND, Clock, World, accept, inbound, reply, transit
@@ -401,6 +401,58 @@ async def test_outcomes_whose_commit_nobody_answered_for(
     assert sorted(r.state for r in account.receipts()) == [D, U]
     assert await count(world, carrier_part) == 1
     assert await world.states() == ["UNDELIVERABLE", "DELIVERED"]
+
+
+@pytest.mark.parametrize("result", [Result.THROTTLED, Result.UNSENT, Result.REROUTED])
+async def test_outcomes_that_change_no_count_are_not_taken_for_written(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch, result: Result
+) -> None:
+    """The first of a batch leaves all of its row as it was but for the state; the commit was lost with the others."""
+    world = any_world
+    link = world.add("link:one", script=lambda part: None)
+    account = world.add("account:agg")
+    transact = world.store.transact
+
+    async def cut(work: object, **more: object) -> object:
+        monkeypatch.setattr(world.store, "transact", transact)
+        raise StoreUnavailable("cut before", in_doubt=True)
+
+    async with world.running() as hub:
+        await world.settled()
+        await submitted(world, "a")
+        await submitted(world, "b", destination="+447700900002")
+        await world.until(lambda: len(link.given) == 2)
+        (_, kept), (_, taken) = link.given
+        monkeypatch.setattr(world.store, "transact", cut)
+        await link.answer(hub, [Outcome(kept, result), accept(taken)])
+        await world.until(account.receipts)
+        await world.until_counts({"SUBMITTING": 1, "DELIVERED": 1})
+    assert [receipt.message_id for receipt in account.receipts()] == [str(taken.message.id)]
+
+
+async def test_receipts_made_by_a_commit_that_nobody_answered_for_are_given(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The carrier sends its receipt again, which is then a repetition: the first one has to be passed on."""
+    world = any_world
+    world.add("link:one", script=carrier)
+    account = world.add("account:agg")
+    transact = world.store.transact
+
+    async def doubtful(work: object, **more: object) -> object:
+        monkeypatch.setattr(world.store, "transact", transact)
+        await transact(work, **more)  # type: ignore[arg-type]
+        raise StoreUnavailable("cut after", in_doubt=True)
+
+    async with world.running():
+        await world.settled()
+        await submitted(world, "a")
+        await handed_over(world)
+        monkeypatch.setattr(world.store, "transact", doubtful)
+        assert [type(verdict) for verdict in await world.receive("link:one", news("a1"))] == [TryLater]
+        assert [type(verdict) for verdict in await world.receive("link:one", news("a1"))] == [Accepted]
+        await world.until(account.receipts)
+    assert [receipt.state for receipt in account.receipts()] == [D]
 
 
 async def test_parked_receipts_are_forgotten_in_the_end(world: World, fast_clock: Clock) -> None:

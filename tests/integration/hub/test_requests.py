@@ -174,6 +174,15 @@ async def test_nobody_is_told_of_what_is_not_theirs(any_world: World, fast_clock
         assert await cancel(world, message_id, endpoint="account:other") is Effect.UNKNOWN
 
 
+async def test_the_greatest_id_there_can_be_is_nobodys(any_world: World, fast_clock: Clock) -> None:
+    any_world.add("account:agg")
+    async with any_world.running():
+        await any_world.settled()
+        assert await fate(any_world, (1 << 63) - 1) is None
+        assert await cancel(any_world, (1 << 63) - 1) is Effect.UNKNOWN
+        assert await replace(any_world, (1 << 63) - 1, "other") is Effect.UNKNOWN
+
+
 async def test_the_source_must_be_that_of_the_text(world: World, fast_clock: Clock) -> None:
     world.add("link:one", window=0)
     world.add("account:agg")
