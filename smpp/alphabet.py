@@ -430,14 +430,22 @@ def pack(septets: bytes, fill: int = 0) -> bytes:
     return bits.to_bytes((fill + 7 * len(septets) + 7) // 8, "little")
 
 
+_BLOCK_OCTETS = 140
+
+
 def unpack(octets: bytes, fill: int = 0) -> bytes:
     """Unpack what ``pack`` packed; one CR that ends with the last octet is padding and goes.
 
     Returns: the septets, one in each octet.
     """
-    bits = int.from_bytes(octets, "little") >> fill
     count = max(0, (8 * len(octets) - fill) // 7)
-    septets = bytes([bits >> 7 * position & 0x7F for position in range(count)])
+    blocks = []
+    for start in range(0, len(octets), _BLOCK_OCTETS):  # 160 septets at a time: a shift costs what its number is long
+        block = octets[start : start + _BLOCK_OCTETS + 1]
+        bits = int.from_bytes(block, "little") >> fill
+        septets_here = min(count - start // 7 * 8, _BLOCK_OCTETS // 7 * 8)
+        blocks.append(bytes([bits >> 7 * position & 0x7F for position in range(septets_here)]))
+    septets = blocks[0] if len(blocks) == 1 else b"".join(blocks)
     if (fill + 7 * count) % 8 == 0 and septets.endswith(b"\r"):
         return septets[:-1]
     return septets

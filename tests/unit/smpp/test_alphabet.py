@@ -309,6 +309,14 @@ def test_pack_exact_octets(text: str, packed: str) -> None:
     assert GSM7.decode(unpack(bytes.fromhex(packed))) == text
 
 
+@pytest.mark.parametrize("fill", range(7))
+@pytest.mark.parametrize("count", [150, 160, 161, 319, 320, 321, 483, 74_000])
+def test_long_packed_texts_come_back(count: int, fill: int) -> None:
+    """Such as message_payload brings: they are unpacked block by block."""
+    original = bytes(at * 7 % 127 for at in range(count - 1)) + b"a"
+    assert unpack(pack(original, fill), fill) == original
+
+
 def test_seven_spare_bits_at_the_end_are_cr_not_at() -> None:
     assert pack(GSM7.encode("1234567"))[-1] >> 1 == 0x0D
     assert unpack(pack(GSM7.encode("1234567"))) == b"1234567"
