@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import trio
 
+from hub import State
 from ops.config import read_config
 from ops.daemon import Daemon, open_daemon
 from provisioning import Account, catalog
 from smpp.constants import CommandStatus as S
-from smpp.pdu import DeliverSm, SubmitSm, SubmitSmResp
+from smpp.pdu import DeliverSm, DeliverSmResp, EnquireLink, EnquireLinkResp, SubmitSm, SubmitSmResp
 from store import Transaction
 from tests.integration.esmes import PASSWORD, Called, Peer, away_from_midnight, listening, until
 
@@ -145,3 +146,73 @@ async def test_what_waits_for_an_account_has_its_esme_called(
             assert esme.taken[0].short_message == b"wake up"
             assert esme.calls[0].password == "knock"
             assert len(esme.calls) == 1
+
+
+HUB = """
+[store]
+url = "sqlite:///{name}.db"
+[smpp]
+port = {port}
+[metrics]
+port = 0
+[filters]
+loop_texts = 8
+[[link]]
+name = "other"
+host = "127.0.0.1"
+port = {other}
+system_id = "peer"
+password = "peerpass"
+gap_ms = 0
+registered_delivery = "always"
+[[account]]
+system_id = "peer"
+password = "peerpass"
+gap_ms = 0
+[[account]]
+system_id = "sender"
+password = "senderpw"
+gap_ms = 0
+[[route]]
+prefix = "*"
+endpoint = "link:other"
+"""
+
+ENDPOINTS = ("link:other", "account:peer", "account:sender")
+
+
+async def test_two_hubs_whose_routes_point_at_each_other_come_to_rest(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """A text goes round over real sessions until it is cut; its sender is told once that it will not arrive."""
+    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
+    near, far = (
+        read_config(HUB.format(name=name, port=port, other=other), "", tmp_path)
+        for name, port, other in (("near", *ports), ("far", *ports[::-1]))
+    )
+    async with open_daemon(near) as here, open_daemon(far) as there, await Peer.connect(ports[0]) as peer:
+        await until(lambda: all(daemon.links["other"].is_bound for daemon in (here, there)))
+        assert await peer.bind("sender", "senderpw") == S.ESME_ROK
+        await peer.send(submit("round and round", registered_delivery=1))
+        answer = await peer.next()
+        assert isinstance(answer, SubmitSmResp)
+        assert answer.command_status == S.ESME_ROK
+        receipt = await peer.next()
+        assert isinstance(receipt, DeliverSm)
+        assert f"id:{answer.message_id} ".encode() in receipt.short_message
+        assert b"stat:UNDELIV" in receipt.short_message
+        await peer.send(DeliverSmResp(sequence_number=receipt.sequence_number))
+        cuts = [daemon.hub.counters.filtered["account:peer", "loop-guard"] for daemon in (here, there)]
+        assert sum(cuts) == 1
+        # Nothing is left that could move: each hop has had its one receipt.
+        await until(lambda: not any(d.hub.has_waiting(e) for d in (here, there) for e in ENDPOINTS))
+        await peer.send(EnquireLink(sequence_number=9))
+        assert isinstance(await peer.next(), EnquireLinkResp)
+    for name in ("near", "far"):
+        with sqlite3.connect(tmp_path / f"{name}.db") as database:
+            rows = database.execute("SELECT kind, state FROM message").fetchall()
+        database.close()
+        texts, receipts = ([state for kind, state in rows if kind == wanted] for wanted in (0, 1))
+        assert min(texts) >= State.DELIVERED
+        assert len(texts) == 8
+        assert len(receipts) == 8
