@@ -219,10 +219,10 @@ class Daemon:
 
         Numbers, blocks, call centres and routes take effect at once, and so does who may bind as an account that is
         served; all else of links, groups, accounts and desks when the daemon starts again, which the log says. Until
-        then no route leads to what was added.
+        then no route leads to what was added, and no number to a desk that was.
         """
-        served: tuple[Endpoint, ...] = (*self.links.values(), *self.groups.values(), *self.accounts.values())
-        serving = frozenset(endpoint.name for endpoint in served)
+        network: tuple[Endpoint, ...] = (*self.links.values(), *self.groups.values(), *self.accounts.values())
+        serving = frozenset(endpoint.name for endpoint in (*network, *self.desks.values()))
         while True:
             await trio.sleep(self.config.limits.reload_s)
             try:

@@ -86,7 +86,8 @@ class Directory:
         self.homes |= {f"link:{name}": (f"link:{name}", group.endpoint) for name, group in self._group_of.items()}
         self._desk_of: dict[str, Desk] = {}
         for desk in sorted(self.desks.values(), key=lambda desk: desk.name):
-            self._desk_of.setdefault(desk.call_centre, desk)
+            if serving is None or f"desk:{desk.name}" in serving:
+                self._desk_of.setdefault(desk.call_centre, desk)
         self._numbers: dict[str, Number | None] = {}
         self._real: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
@@ -217,7 +218,7 @@ class Directory:
         return self.desks.get(name)
 
     def desk_of(self, call_centre: str) -> Desk | None:
-        """The desk that a call centre's texts go to: the first by name when it has several."""
+        """The desk that a call centre's texts go to: the first by name of those that serve."""
         return self._desk_of.get(call_centre)
 
 

@@ -136,6 +136,15 @@ def test_endpoints_that_do_not_serve_yet_are_passed_over():
     assert before.group("g").links == ("old", "new")
 
 
+def test_a_desk_that_does_not_serve_yet_takes_no_texts_from_the_one_that_does():
+    """The first by name takes a call centre's texts: of those that serve."""
+    made = {"call_centres": [CallCentre(name="acme")], "desks": [desk("a", "acme"), desk("b", "acme")]}
+    assert Directory(**made).desk_of("acme").name == "a"
+    assert Directory(**made, serving=["desk:b"]).desk_of("acme").name == "b"
+    assert Directory(**made, serving=[]).desk_of("acme") is None
+    assert Directory(**made, serving=["desk:b"]).desk("a") is not None
+
+
 def test_a_group_knows_its_links_and_their_weights():
     group = Group(name="g", links=("a=3", "b"), standby=("c",))
     assert group.members == (("a", 3), ("b", 1))
