@@ -30,8 +30,9 @@ LEAST_PER_S: Final = 1.0
 FALL: Final = 0.5
 KNEE: Final = 0.95  # of what the peer took when it refused: from there on with care
 CLIMB_S: Final = 1.0  # to the knee
-RETURN_S: Final = 15.0  # from there to the best of the last minutes: most peers are short of breath for seconds
+RETURN_S: Final = 6.0  # from there to the best of the last minutes: most peers are short of breath for seconds
 BEST_S: Final = 120.0  # in which what was the best counts for less and less
+PROBE: Final = 0.002  # of the best, each second squared: where it is the limit, that is slow
 LEAST_PROBE: Final = 0.1  # messages a second, each second squared
 OFF_S: Final = 30.0
 MEASURED_S: Final = 1.0
@@ -76,7 +77,8 @@ class Pace:
         if risen_s < CLIMB_S:
             rate = self._start + (knee - self._start) * risen_s / CLIMB_S
         else:
-            rate = knee + max(LEAST_PROBE, self._best / RETURN_S**2) * (risen_s - CLIMB_S) ** 2
+            probe = max(LEAST_PROBE, PROBE * self._best + (self._best - knee) / RETURN_S**2)
+            rate = knee + probe * (risen_s - CLIMB_S) ** 2
         if rate < self.per_s or (not self.per_s and risen_s < OFF_S):
             return rate
         self._start = 0.0

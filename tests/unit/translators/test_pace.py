@@ -102,7 +102,7 @@ def test_the_rate_falls_to_half_of_what_was_taken_and_rises_to_where_it_was_refu
     steps = [later - earlier for earlier, later in itertools.pairwise(rise)]
     assert steps == sorted(steps)
     assert steps[0] < 0.01 * 100
-    assert 1.9 * 100 < pace.limit(knee + round(RETURN_S * SECOND)) < 2 * 100
+    assert 100 < pace.limit(knee + round(RETURN_S * SECOND)) < 1.1 * 100
 
 
 def test_half_of_what_was_taken_and_not_of_what_was_allowed() -> None:
@@ -156,13 +156,13 @@ def test_a_full_queue_is_all_there_is() -> None:
     assert pace.next_us(NOW) == NOW + FIRST_REST_US
 
 
-def test_a_peer_that_was_slow_for_a_while_has_its_old_rate_within_a_quarter_of_a_minute() -> None:
+def test_a_peer_that_was_slow_for_a_while_has_its_old_rate_within_seconds() -> None:
     pace, now = busy(took=500), NOW
     for _ in range(5):  # it takes 20 in a second, and refuses more
         pace.answered(20, 5, now)
         now += SECOND
     assert pace.limit(now) < 100
-    assert pace.limit(now + round((CLIMB_S + RETURN_S + 1) * SECOND)) > 480
+    assert pace.limit(now + round((CLIMB_S + RETURN_S) * SECOND)) > 480
 
 
 def test_without_an_agreed_limit_the_brake_comes_off_after_half_a_minute() -> None:
