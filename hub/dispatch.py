@@ -677,6 +677,9 @@ class Dispatcher:
         while True:
             on_the_way, left = lane.on_the_way, lane.left
             limit = min(DEPTH, self._heads - self.lanes.size)
+            if limit < 1:  # memory has filled up since the page before
+                self._dry.append(lane)
+                return False
             query = journal.alone(key) if alone else journal.lane_page(self.name, key[0], key[1], after_id, limit)
             rows, fresh = await self._read(query, limit)
             seen = self._texts.at  # what lies beyond is the scan's

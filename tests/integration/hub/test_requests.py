@@ -851,3 +851,39 @@ async def test_a_deep_lane_does_not_wait_for_a_text_with_a_time_of_its_own(world
         world.clock.jump(DAY // 2 // SECOND)
         await world.until(lambda: "tomorrow" in link.texts())
     assert link.texts().count("tomorrow") == 1
+
+
+async def test_memory_that_fills_up_between_two_pages_of_a_lane_ends_nothing(
+    world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "DEPTH", 2)
+    link = world.add("link:one", window=0)
+    world.add("account:agg")
+    original = world.store.read
+    read, go = trio.Event(), trio.Event()
+
+    async def held_back(*arguments: Any, **more: Any) -> Any:
+        answer = await original(*arguments, **more)
+        if arguments[0].__qualname__.startswith("Dispatcher."):
+            read.set()
+            await go.wait()
+        return answer
+
+    async with world.running(heads=4) as hub:
+        await world.settled()
+        await submit(world, "a", "b")
+        later = await submit(world, *"wxyz", not_before_us=world.now_us() + HOURS)  # rows of the lane, not in it
+        await submit(world, "c")
+        standings = await world.store.read(lambda tx: operations.standings(tx, later))
+        world.store.read = held_back  # type: ignore[method-assign]
+        link.come_back(hub)
+        await read.wait()
+        dispatcher = hub.dispatcher("link:one")
+        aside = [dispatcher.take_aside(standing) for standing in standings]  # as who cancels them does
+        go.set()
+        world.store.read = original  # type: ignore[method-assign]
+        await trio.sleep(10)
+        for entry in aside:
+            dispatcher.ended(entry, world.now_us())
+        await world.until(lambda: "c" in link.texts())
+    assert link.texts() == [*"abc"]
