@@ -184,6 +184,16 @@ class Filtering:
                 del self._under_way[endpoint, digest]
             under_way.set()
 
+    def forget(self, endpoint: str, message_id: int | None) -> None:
+        """A text of an account was cancelled or replaced, or (None) some were: their like is no repetition now."""
+        known = self._repetitions.get(endpoint)
+        if known is None:
+            return
+        if message_id is None:
+            del self._repetitions[endpoint]
+        else:
+            known.forget(message_id)
+
     # --- the hub's side ----------------------------------------------------------------------------------------------
 
     async def load(self) -> None:

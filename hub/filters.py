@@ -274,6 +274,7 @@ class Repetitions:
     def __init__(self, over_us: int) -> None:
         self.over_us = over_us
         self._answers: OrderedDict[bytes, tuple[int, int]] = OrderedDict()  # digest → id, until
+        self._digests: dict[int, bytes] = {}  # id → digest
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -296,13 +297,23 @@ class Repetitions:
     def remember(self, digest: bytes, message_id: int, now_us: int) -> None:
         """A text was journalled under this id."""
         answers = self._answers
+        before = answers.get(digest)
+        if before is not None:
+            del self._digests[before[0]]
         answers[digest] = (message_id, now_us + self.over_us)
         answers.move_to_end(digest)
+        self._digests[message_id] = digest
         while answers:
             oldest = next(iter(answers))
             if len(answers) <= REPETITIONS and answers[oldest][1] > now_us:
                 break
-            del answers[oldest]
+            del self._digests[answers.pop(oldest)[0]]
+
+    def forget(self, message_id: int) -> None:
+        """The text of this id is not what was said any more: the same words are to be sent again."""
+        digest = self._digests.pop(message_id, None)
+        if digest is not None:
+            del self._answers[digest]
 
 
 class Refusal(msgspec.Struct, frozen=True):

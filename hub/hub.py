@@ -153,12 +153,16 @@ class Hub:
         """See ``hub.endpoint.Road``."""
         effect = await self._requests.cancel(endpoint, name)
         self.counters.count("cancelled", endpoint, effect is Effect.DONE)
+        if self._filtering is not None and effect is Effect.DONE:
+            self._filtering.forget(endpoint, name.message_id)
         return effect
 
     async def cancel_all(self, endpoint: str, source: str, destination: str, service_type: str = "") -> int:
         """See ``hub.endpoint.Road``."""
         cancelled = await self._requests.cancel_all(endpoint, source, destination, service_type)
         self.counters.count("cancelled", endpoint, cancelled > 0)
+        if self._filtering is not None and cancelled:
+            self._filtering.forget(endpoint, None)
         return cancelled
 
     async def replace(self, endpoint: str, name: Name, rewrite: Callable[[Message], Message | None]) -> Effect:
@@ -172,6 +176,8 @@ class Hub:
 
         effect = await self._requests.replace(endpoint, name, passing)
         self.counters.count("replaced", endpoint, effect is Effect.DONE)
+        if filtering is not None and effect is Effect.DONE:
+            filtering.forget(endpoint, name.message_id)
         return effect
 
     def expect_alert(self, endpoint: str, address: str, sender: str) -> None:

@@ -15,9 +15,11 @@ from hub import (
     Accepted,
     Arrival,
     Concatenation,
+    Effect,
     Hub,
     Kind,
     Message,
+    Name,
     Outcome,
     Part,
     Reason,
@@ -211,6 +213,25 @@ async def test_a_repetition_waits_until_the_first_is_on_disk(
         assert isinstance(verdicts[0], Accepted)
         assert verdicts[0] == verdicts[1]
         assert len(await world.texts()) == 1
+
+
+async def test_a_text_that_was_cancelled_may_be_said_again(world: World, fast_clock: Clock) -> None:
+    with_endpoints(world)
+    world.endpoints["link:one"].window = 0  # away: all waits
+    world.directory = make_directory(**account(duplicate_s=60))
+    async with world.running(filters=OFF) as hub:
+        await world.settled()
+        (first,) = await world.receive("account:agg", transit("pay 5"))
+        assert isinstance(first, Accepted)
+        assert await hub.cancel("account:agg", Name(first.message_id)) is Effect.DONE
+        (second,) = await world.receive("account:agg", transit("pay 5"))
+        assert second != first
+        assert await hub.cancel_all("account:agg", CUSTOMER, FAR_AWAY) == 1
+        (third,) = await world.receive("account:agg", transit("pay 5"))
+        assert third not in (first, second)
+        world.endpoints["link:one"].come_back(hub)
+        await world.until(lambda: world.endpoints["link:one"].texts())
+        assert world.endpoints["link:one"].texts() == ["pay 5"]
 
 
 async def test_a_restart_forgets_what_was_said(world: World, fast_clock: Clock) -> None:

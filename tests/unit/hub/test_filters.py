@@ -492,3 +492,18 @@ def test_repetitions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         known.remember(known.digest(arrival(str(number))), number, NOON)
     assert len(known) == 100
     assert known.answer(known.digest(arrival("999")), NOON) == 999
+
+
+def test_a_text_that_was_cancelled_or_replaced_is_no_repetition_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPETITIONS", 3)
+    known = Repetitions(60 * S)
+    digests = [known.digest(arrival(str(number))) for number in range(5)]
+    for number, digest in enumerate(digests):
+        known.remember(digest, 100 + number, NOON)
+    known.remember(digests[4], 200, NOON)  # said again after its time: under another id
+    for message_id in (100, 103, 104, 999):
+        known.forget(message_id)
+    assert [known.answer(digest, NOON) for digest in digests] == [None, None, 102, None, 200]
+    known.forget(200)
+    assert known.answer(digests[4], NOON) is None
+    assert len(known) == len(known._digests) == 1
