@@ -272,10 +272,18 @@ def _can_be_answered(customer: str) -> bool:
 
 
 def _out_since(found: Mapping[Key, Entry], keys: Sequence[Key]) -> int:
-    """Since when a customer is out of any of these keys; the last is the call centre's when it begins with ``*``."""
-    everywhere = found.get(keys[-1]) if keys and keys[-1][0][:1] == "*" else None
-    own = [key for key in keys if key[0][:1] != "*"]
-    return max((opt_out.out_since(found.get(key), everywhere) for key in own), default=0)
+    """Since when a customer is out of any of these keys.
+
+    The first is of the number that they know; the last is the call centre's when it begins with ``*``. The address that
+    the texts carry counts by what it was sent itself: where it is a name, nobody could undo a STOPALL for it.
+    """
+    if not keys:
+        return 0
+    everywhere = found.get(keys[-1]) if keys[-1][0][:1] == "*" else None
+    carried = [
+        entry for key in keys[1:] if key[0][:1] != "*" and (entry := found.get(key)) is not None and entry.is_out
+    ]
+    return max(opt_out.out_since(entry, everywhere) for entry in (found.get(keys[0]), *carried))
 
 
 def _marked(arrival: Arrival, mark: str) -> Arrival:
