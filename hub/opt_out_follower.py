@@ -14,6 +14,7 @@ The daemon's own changes wake it at once, those of others are found within ``LOO
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 
 import structlog
 import trio
@@ -26,9 +27,9 @@ from hub.opt_out_ledger import Noted, Waiting
 from store import Store, StoreError, Transaction
 
 LOOK_S = 1.0
-NEXT_PAGE_S = 0.05
 PAGE = 200  # changes looked at together
 WAITING_PAGE = 1_000  # texts looked at together
+MOST_OPEN = 10_000  # changes that something may wait for, before more are read
 SEEN, ENDED = "opt-out-seen", "opt-out-ended"  # names of its positions
 REASON = "opted-out"
 
@@ -54,7 +55,10 @@ class OptOutFollower:
         self._end_waiting = end_waiting
         self._read = 0  # changes up to here were read
         self._ended = 0  # and up to here, nothing waits any more
-        self._open: dict[int, str] = {}  # changes after which something may still wait: the audit's number → customer
+        # Changes by the audit's number, and whose: those whose texts nobody has looked at yet, and those of whom
+        # something was found, in the order in which they are looked at again.
+        self._new: dict[int, str] = {}
+        self._again: dict[int, str] = {}
         self._changed = trio.Event()
         opt_outs.changed = self._wake
 
@@ -92,24 +96,27 @@ class OptOutFollower:
         return self._opt_outs.are_out(tx, [(message.source, number, message.call_centre, message.destination)])[0]
 
     async def step(self) -> bool:
-        """Look once. Returns: whether another look may find more at once."""
+        """Look once. Returns: whether there are changes that nobody has looked at yet."""
         fresh: list[Noted] = []
-        if len(self._open) < PAGE:
+        if len(self._new) + len(self._again) < MOST_OPEN:
             fresh = await self._store.read(lambda tx: opt_out_ledger.changes_after(tx, self._read, PAGE))
         if fresh:
             gone_out = [change for change in fresh if change.action == "out"]
             self._opt_outs.learn(change.number for change in gone_out)
-            self._open.update((change.id, change.customer) for change in gone_out)
+            self._new.update((change.id, change.customer) for change in gone_out)
             self._read = fresh[-1].id
-        before = len(self._open)
-        is_full = await self._end_what_waits() if self._open else False
-        ended_up_to = min(self._open, default=self._read + 1) - 1
+        changes = self._new or self._again
+        looked_at = list(islice(changes.items(), PAGE))
+        found = await self._end_what_waits(list(dict.fromkeys(customer for _, customer in looked_at)))
+        for number, customer in looked_at:
+            del changes[number]
+            if customer in found:
+                self._again[number] = customer
+        ended_up_to = min((*self._new, *self._again), default=self._read + 1) - 1
         if fresh or ended_up_to != self._ended:
             await self._store.transact(lambda tx: self._advance(tx, fresh, ended_up_to))
             self._ended = ended_up_to
-        if is_full:
-            await trio.sleep(NEXT_PAGE_S)  # what is being given stays where it is, however often it is looked at
-        return is_full or len(fresh) == PAGE or (bool(self._open) and len(self._open) < before)
+        return bool(self._new) or len(fresh) == PAGE
 
     def _advance(self, tx: Transaction, fresh: Sequence[Noted], ended_up_to: int) -> None:
         """Write down how far it has come, and tell the feed of what nobody has told yet. May run more than once."""
@@ -126,16 +133,29 @@ class OptOutFollower:
             feed.advance(tx, SEEN, unseen[-1].id)
         feed.advance(tx, ENDED, ended_up_to)
 
-    async def _end_what_waits(self) -> bool:
-        """End texts to customers who went out; ``_open`` keeps those who have to be looked at again.
+    async def _end_what_waits(self, customers: Sequence[str]) -> set[str]:
+        """End texts to customers who went out. Returns: those of whom there were some: to be looked at again."""
+        found: set[str] = set()
+        if customers and await self._end_page(customers, 0, found):
+            for customer in customers:  # more than a page: each alone, page by page
+                last_id = 0
+                while last_id := await self._end_page([customer], last_id, found):
+                    pass
+        return found
 
-        Returns: whether there were more texts than a page holds.
+    async def _end_page(self, customers: Sequence[str], after_id: int, found: set[str]) -> int:
+        """End those of a page of texts that their recipients do not want.
+
+        Args:
+            customers: whose.
+            after_id: of one customer: the page after this id.
+            found: gets the customers of whom there were some.
+
+        Returns: the last id of a full page, 0 when there are no more.
         """
-        looked_at = sorted(self._open)[:PAGE]
-        customers = sorted({self._open[number] for number in looked_at})
 
         def work(tx: Transaction) -> tuple[list[Waiting], list[journal.Standing]]:
-            waiting = opt_out_ledger.waiting_for(tx, customers, WAITING_PAGE)
+            waiting = opt_out_ledger.waiting_for(tx, customers, after_id, WAITING_PAGE)
             out = self._opt_outs.are_out(tx, [(w.source, w.number, w.call_centre, w.customer) for w in waiting])
             ids = [text.message_id for text, is_out in zip(waiting, out, strict=True) if is_out]
             return waiting, operations.standings(tx, ids) if ids else []
@@ -145,11 +165,5 @@ class OptOutFollower:
         standings = [standing for standing in standings if ATTRIBUTE not in standing.message.attributes]
         if standings:
             await self._end_waiting(standings, REASON)
-        still = {standing.message.destination for standing in standings}
-        is_full = len(waiting) == WAITING_PAGE
-        if is_full:  # of the last customer on it, and of those who are not, nothing is known
-            still.update(set(customers) - {text.customer for text in waiting} | {waiting[-1].customer})
-        for number in looked_at:
-            if self._open[number] not in still:
-                del self._open[number]
-        return is_full
+            found.update(standing.message.destination for standing in standings)
+        return waiting[-1].message_id if len(waiting) == WAITING_PAGE else 0

@@ -239,12 +239,12 @@ def listing(
     return [_entry(row) for row in rows]
 
 
-def waiting_for(tx: Transaction, customers: Sequence[str], limit: int) -> list[Waiting]:
-    """Texts that are on their way to some customers, at most ``limit``."""
+def waiting_for(tx: Transaction, customers: Sequence[str], after_id: int, limit: int) -> list[Waiting]:
+    """Texts that are on their way to some customers, with ids after ``after_id``, at most ``limit``."""
     c = message.c
     rows = tx.sql.execute(
         select(c.id, c.source, c.destination, c.call_centre, c.thread_id)
-        .where(c.destination.in_(customers), text("message.state < 2"), c.kind == Kind.TEXT.value)
+        .where(c.destination.in_(customers), text("message.state < 2"), c.kind == Kind.TEXT.value, c.id > after_id)
         .order_by(c.destination, c.id)
         .limit(limit)
     ).all()

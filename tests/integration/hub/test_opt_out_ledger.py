@@ -144,7 +144,7 @@ async def test_lines_of_one_file_count_in_their_order(any_world: World, fast_clo
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
-        (lambda tx: opt_out_ledger.waiting_for(tx, [ANN, BOB], 10), "ix_message_lane (destination=?"),
+        (lambda tx: opt_out_ledger.waiting_for(tx, [ANN, BOB], 5, 10), "ix_message_lane (destination=? AND id>?)"),
         (
             lambda tx: opt_out_ledger.was_overridden(tx, A, ANN, 5),
             "ix_opt_out_audit_customer (customer=? AND number=?)",
