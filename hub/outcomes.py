@@ -143,9 +143,8 @@ class Outcomes:
                 log.warning("journal refused outcomes, trying again", error=type(error).__name__)
                 await trio.sleep(STORE_RETRY_S)
                 if isinstance(error, StoreUnavailable) and error.in_doubt and await self._was_written(batch):
-                    for message, _, _ in batch.told:
-                        if message.origin in self._dispatchers:
-                            self._dispatchers[message.origin].receipts_doubtful()
+                    for each in self._dispatchers.values():  # who is told of what is not known: some were parked
+                        each.receipts_doubtful()
                     break
             else:
                 for name, last_id in made.items():

@@ -455,6 +455,30 @@ async def test_receipts_made_by_a_commit_that_nobody_answered_for_are_given(
     assert [receipt.state for receipt in account.receipts()] == [D]
 
 
+async def test_a_parked_receipt_settled_by_a_commit_that_nobody_answered_for_is_passed_on(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = any_world
+    link = world.add("link:one", script=lambda part: None)
+    account = world.add("account:agg")
+    transact = world.store.transact
+
+    async def doubtful(work: object, **more: object) -> object:
+        monkeypatch.setattr(world.store, "transact", transact)
+        await transact(work, **more)  # type: ignore[arg-type]
+        raise StoreUnavailable("cut after", in_doubt=True)
+
+    async with world.running() as hub:
+        await world.settled()
+        await submitted(world, "a")
+        await world.until(lambda: len(link.given) == 1)
+        await world.receive("link:one", news("a1"))
+        monkeypatch.setattr(world.store, "transact", doubtful)
+        await link.answer(hub, [carrier(link.given[0][1])])
+        await world.until(account.receipts)
+    assert [receipt.state for receipt in account.receipts()] == [D]
+
+
 async def test_parked_receipts_are_forgotten_in_the_end(world: World, fast_clock: Clock) -> None:
     world.add("link:one")
     async with world.running():
