@@ -230,10 +230,8 @@ def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select
     )
 
 
-def lane_page(endpoint: str, source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
-    """Pending texts of one lane in order of id."""
-    # The endpoint is compared as an expression, which no index serves: by it, and by the kind, ix_message_pending looks
-    # as good to SQLite as ix_message_lane, and it would take the one that was made last.
+def pending_between(source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
+    """Pending messages of one source to one destination, at any endpoint, in order of id."""
     columns = [message.c[name] for name in MESSAGE_COLUMNS]
     return (
         select(*columns)
@@ -241,12 +239,19 @@ def lane_page(endpoint: str, source: str, destination: str, after_id: int, limit
             message.c.destination == destination,
             message.c.id > after_id,
             message.c.source == source,
-            message.c.endpoint.concat("") == endpoint,
-            message.c.kind == Kind.TEXT.value,
             text("message.state < 2"),
         )
         .order_by(message.c.id)
         .limit(limit)
+    )
+
+
+def lane_page(endpoint: str, source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
+    """Pending texts of one lane in order of id."""
+    # The endpoint is compared as an expression, which no index serves: by it, and by the kind, ix_message_pending looks
+    # as good to SQLite as ix_message_lane, and it would take the one that was made last.
+    return pending_between(source, destination, after_id, limit).where(
+        message.c.endpoint.concat("") == endpoint, message.c.kind == Kind.TEXT.value
     )
 
 

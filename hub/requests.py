@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 import trio
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, select
 
 from hub import feed, journal, operations, receipts
 from hub.dispatch import Dispatcher, Queued
@@ -170,20 +170,7 @@ def neighbouring_parts(first: int, last: int, endpoint: str) -> Select[Any]:
 
 def pending_between(endpoint: str, source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
     """Pending messages that came from an endpoint, of one source to one destination, in order of id."""
-    # What has no index is compared as an expression: see ``journal.lane_page``.
-    columns = [message.c[name] for name in journal.MESSAGE_COLUMNS]
-    return (
-        select(*columns)
-        .where(
-            message.c.destination == destination,
-            message.c.id > after_id,
-            message.c.source == source,
-            message.c.origin == endpoint,
-            text("message.state < 2"),
-        )
-        .order_by(message.c.id)
-        .limit(limit)
-    )
+    return journal.pending_between(source, destination, after_id, limit).where(message.c.origin == endpoint)
 
 
 def _fits(name: Name, source: str, destination: str) -> bool:
