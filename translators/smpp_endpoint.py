@@ -201,10 +201,17 @@ class SmppEndpoint:
         if carries:
             self._carriers.append(session)
             self._wake()
+        failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._take_requests, session)
                 nursery.start_soon(self._take_answers, session)
+                try:
+                    await self._take_requests(session)
+                except Exception as error:
+                    # A fault of ours ends the session, but not before what was submitted has come back: a part
+                    # without an outcome would hold up its lane until the daemon is started again.
+                    failure = error
+                    session.close()
         finally:
             self.sessions.remove(session)
             self._faults.update(session.connection.counts)
@@ -212,6 +219,8 @@ class SmppEndpoint:
                 self._carriers.remove(session)
                 if self._group is not None:
                     self._group.freed()  # it may be another's turn now
+        if failure is not None:
+            raise failure
 
     def _wake(self) -> None:
         """Tell those who give us parts that there is room."""

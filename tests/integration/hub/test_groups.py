@@ -60,7 +60,7 @@ class Carrier:
     async def bind(self, window: int = 10) -> None:
         """Bind the link."""
         ours, theirs = trio.testing.memory_stream_pair()
-        settings = Settings(window=window, enquire_link_s=0, response_s=3_000)
+        settings = Settings(window=window, enquire_link_s=0, response_s=3_000, session_init_s=0)
         session = Session(ours, Connection(Role.ESME, settings, now=trio.current_time()), Options())
         self._peer = ScriptedSMSC(theirs)
         await self._nursery.start(session.run)

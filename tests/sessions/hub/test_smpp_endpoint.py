@@ -107,7 +107,7 @@ class Bench:
         nursery.start_soon(self.endpoint.do_chores)
 
     async def connect(
-        self, *, window: int = 10, carries: bool = True, version: int | None = VERSION_3_4
+        self, *, window: int = 10, carries: bool = True, version: int | None = VERSION_3_4, serve: bool = True
     ) -> tuple[Session, ScriptedSMSC]:
         """A bound session that the endpoint serves, and its peer."""
         ours, theirs = trio.testing.memory_stream_pair()
@@ -118,7 +118,8 @@ class Bench:
         async with trio.open_nursery() as binding:
             binding.start_soon(session.bind, BindTransceiver(system_id="me"))
             await peer.accept_bind(version=version)
-        self.nursery.start_soon(lambda: self.endpoint.serve(session, carries=carries))
+        if serve:
+            self.nursery.start_soon(lambda: self.endpoint.serve(session, carries=carries))
         await trio.testing.wait_all_tasks_blocked()
         return session, peer
 
@@ -413,3 +414,32 @@ async def test_a_link_of_two_binds_sends_by_the_one_that_carries(autojump_clock:
         await receiver.close()
         await idle()
         assert bench.endpoint.room() == 9
+
+
+async def test_a_fault_of_ours_in_a_request_costs_no_part_its_outcome(autojump_clock: Any) -> None:
+    """A part without an outcome would keep its lane waiting until the daemon is started again."""
+    async with benched() as bench:
+        session, peer = await bench.connect(serve=False)
+        failures: list[Exception] = []
+
+        async def serve() -> None:
+            try:
+                await bench.endpoint.serve(session, carries=True)
+            except ZeroDivisionError as error:
+                failures.append(error)
+
+        async def fail(endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
+            raise ZeroDivisionError
+
+        bench.road.receive = fail  # type: ignore[method-assign]
+        bench.nursery.start_soon(serve)
+        await idle()
+        bench.endpoint.deliver(bench.parts(2))
+        await peer.answer(await peer.expect(SubmitSm))
+        await peer.expect(SubmitSm)
+        await peer.send(DeliverSm(sequence_number=1, source_addr="1", destination_addr="2"))
+        await session.wait_over()
+        await idle()
+        assert bench.road.results() == [(1, Result.ACCEPTED), (2, Result.IN_DOUBT)]
+        assert len(failures) == 1
+        assert not bench.endpoint.sessions
