@@ -306,7 +306,8 @@ class SmppEndpoint:
             self._note_refused(refused)
         if arrivals:
             verdicts = await self._road.receive(self.name, arrivals)
-            session.respond([_answer(request, verdict) for request, verdict in zip(asked, verdicts, strict=True)])
+            version = session.version
+            session.respond([_answer(r, verdict, version) for r, verdict in zip(asked, verdicts, strict=True)])
             if alerts:
                 self._expect_alerts(arrivals, verdicts)
 
@@ -515,7 +516,8 @@ def _response(request: p.PDU, command_status: int, message_id: str = "", tlvs: p
     )
 
 
-def _answer(request: p.PDU, verdict: Verdict) -> p.PDU:
+def _answer(request: p.PDU, verdict: Verdict, version: int) -> p.PDU:
     if isinstance(verdict, Accepted):
         return _response(request, 0, str(verdict.message_id))
-    return _response(request, smpp_requests.status_of(verdict), tlvs=smpp_requests.details_of(verdict))
+    tlvs = smpp_requests.details_of(verdict, request, version)
+    return _response(request, smpp_requests.status_of(verdict), tlvs=tlvs)

@@ -21,7 +21,7 @@ import msgspec
 from hub.model import Accepted, Arrival, Effect, Fate, Message, Name, Reason, Rejected, TryLater, Verdict
 from smpp import pdu as p
 from smpp import tlv
-from smpp.constants import VERSION_5_0, CommandStatus, EsmClass, MessageState, is_receipt
+from smpp.constants import VERSION_3_4, VERSION_5_0, CommandStatus, EsmClass, MessageState, is_receipt
 from smpp.errors import BadTime
 from smpp.timeformat import format_absolute, parse_time
 from translators.smpp_addresses import address_of, address_to
@@ -77,8 +77,13 @@ def later_status(verdict: TryLater) -> int:
     return CommandStatus.ESME_RMSGQFUL if verdict.after_s >= FULL_AFTER_S else CommandStatus.ESME_RTHROTTLED
 
 
-def details_of(verdict: Verdict) -> p.TLVs:
-    """What an answer says beside its status; a 3.3 peer is sent none of it (the connection sees to that)."""
+def details_of(verdict: Verdict, request: p.PDU, version: int) -> p.TLVs:
+    """What an answer says beside its status, to a session of this version.
+
+    In SMPP 3.4 only data_sm_resp has such a TLV (§4.7.2), and smpplib fails on one that it does not expect.
+    """
+    if version < (VERSION_3_4 if isinstance(request, p.DataSm) else VERSION_5_0):
+        return ()
     if isinstance(verdict, Rejected) and verdict.reason in _TOLD:
         return (tlv.make(tlv.Tag.ADDITIONAL_STATUS_INFO_TEXT, verdict.reason.value),)
     return ()

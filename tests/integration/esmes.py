@@ -75,7 +75,7 @@ class Peer:
         return decode(self._frames.pop(0))
 
     async def bind(self, system_id: str = "agg", password: str = PASSWORD) -> int:
-        bind = BindTransceiver(sequence_number=1, system_id=system_id, password=password, interface_version=0x34)
+        bind = BindTransceiver(sequence_number=1, system_id=system_id, password=password, interface_version=0x50)
         await self.send(bind)
         answer = await self.next()
         assert isinstance(answer, BindTransceiverResp)

@@ -373,8 +373,8 @@ async def test_an_answer_names_a_reason_that_no_status_says(autojump_clock: Any,
         bench.road.verdicts = [Rejected(Reason.OPTED_OUT), Rejected(Reason.NO_ROUTE)]
         told = []
         for number in (1, 2):
-            await peer.send(DeliverSm(sequence_number=number, source_addr="1", destination_addr="2"))
-            answer = await peer.expect(DeliverSmResp)
+            await peer.send(DataSm(sequence_number=number, source_addr="1", destination_addr="2"))
+            answer = await peer.expect(DataSmResp)
             assert answer.command_status == Status.ESME_RINVDSTADR
             told.append(tlv.get(answer, tlv.Tag.ADDITIONAL_STATUS_INFO_TEXT))
         assert told == ["opted-out" if version else None, None]

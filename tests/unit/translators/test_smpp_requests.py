@@ -314,20 +314,24 @@ def test_the_whole_fails_only_when_nobody_gets_it() -> None:
 def test_every_reason_has_a_status_of_its_own(reason: Reason) -> None:
     status = requests.status_of(Rejected(reason))
     assert status
-    told = requests.details_of(Rejected(reason))
     named = reason in (Reason.OPTED_OUT, Reason.FILTERED, Reason.TOO_MUCH)
-    assert tlv.get(told, tlv.Tag.ADDITIONAL_STATUS_INFO_TEXT) == (reason.value if named else None)
+    for request, least in ((p.SubmitSm(), 0x50), (p.DeliverSm(), 0x50), (p.DataSm(), 0x34)):
+        for version in (0x33, 0x34, 0x50):
+            told = requests.details_of(Rejected(reason), request, version)
+            expected = reason.value if named and version >= least else None
+            assert tlv.get(told, tlv.Tag.ADDITIONAL_STATUS_INFO_TEXT) == expected
 
 
 def test_not_now_is_throttled_or_full() -> None:
     assert requests.status_of(TryLater(1.0)) == Status.ESME_RTHROTTLED
     assert requests.status_of(TryLater(5.0)) == Status.ESME_RMSGQFUL
     assert requests.status_of(Accepted(1)) == 0
-    assert requests.details_of(Accepted(1)) == requests.details_of(TryLater()) == ()
+    for verdict in (Accepted(1), TryLater()):
+        assert requests.details_of(verdict, p.DataSm(), 0x50) == ()
 
 
 def test_a_refusal_with_its_reason_can_be_written() -> None:
-    tlvs = requests.details_of(Rejected(Reason.OPTED_OUT))
+    tlvs = requests.details_of(Rejected(Reason.OPTED_OUT), p.DataSm(), 0x50)
     for response in (p.SubmitSmResp, p.DeliverSmResp, p.DataSmResp):
         answer = response(sequence_number=1, command_status=Status.ESME_RINVDSTADR, tlvs=tlvs)
         assert decode(encode(answer)) == answer
