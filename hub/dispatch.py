@@ -38,7 +38,7 @@ from hub.errors import Unsplittable
 from hub.grips import Grips
 from hub.lanes import Entry, Lane, Lanes
 from hub.model import Kind, Message, Part, State
-from store import Store, StoreError, Transaction
+from store import Store, StoreError
 
 HEADS = 10_000  # entries held in memory for each endpoint; about 1 KB each
 DEPTH = 32  # entries held of one lane
@@ -379,10 +379,7 @@ class Dispatcher:
         self._wakeup.set()
 
     def take_aside(self, standing: journal.Standing) -> Queued:
-        """An entry for a message that lies only in the store and is to be ended: alone in its lane, never given.
-
-        While it stands aside, no scan loads the message. Read the row again before you believe it.
-        """
+        """An entry, never given, of what lies in the store only and is to be ended: no scan loads it. Read it again!"""
         entry = Queued(standing.message.id, standing.message)
         entry.stands(standing)
         self.held[entry.id] = entry
@@ -393,6 +390,12 @@ class Dispatcher:
         """What is just being given cannot be called back: should it come back, it is ended instead of given again."""
         if message_id in self.held:
             self._condemned[message_id] = reason
+
+    def put_back(self, entry: Queued, now_us: int) -> None:
+        """What was taken aside is not ended after all: it lies in the store only, in its place, as before."""
+        self.ended(entry, now_us)
+        (self._gone_while_reading or set()).discard(entry.id)
+        self._texts.rewind(entry.id)
 
     def withhold(self, message_id: int) -> Queued | None:
         """The entry of a message that is in memory and not being given; from now on it is not given any more."""
@@ -559,11 +562,8 @@ class Dispatcher:
         self._gone_while_reading, self._reading = gone, limit
         self.grips.rewritten.clear()
 
-        def work(tx: Transaction) -> list[Any]:
-            return list(tx.sql.execute(query).all())
-
         try:
-            rows = await self._store.read(work)
+            rows = await self._store.read(lambda tx: list(tx.sql.execute(query).all()))
         finally:
             self._gone_while_reading, self._reading = None, 0
         known = (self.held, gone, self._replaying)

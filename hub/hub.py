@@ -359,14 +359,18 @@ class Hub:
         aside = {standing.message.id: dispatcher.take_aside(standing) for standing in standings}
         pending: list[Queued] = []
         try:
-            for standing in await self.store.read(lambda tx: operations.standings(tx, list(aside))):
-                entry = aside.pop(standing.message.id)
-                entry.message = standing.message
-                entry.stands(standing)
-                pending.append(entry)
-        finally:
+            found = await self.store.read(lambda tx: operations.standings(tx, list(aside)))
+        except BaseException:
             for entry in aside.values():
-                dispatcher.ended(entry, self.clock())
+                dispatcher.put_back(entry, self.clock())
+            raise
+        for standing in found:
+            entry = aside.pop(standing.message.id)
+            entry.message = standing.message
+            entry.stands(standing)
+            pending.append(entry)
+        for entry in aside.values():
+            dispatcher.ended(entry, self.clock())
         return pending
 
     async def _carry_out(self, request: operations.Request) -> None:

@@ -268,16 +268,22 @@ class Requests:
 
     async def _withdraw(self, dispatcher: Dispatcher, message_ids: Sequence[int]) -> int:
         gripped = [message_id for message_id in message_ids if dispatcher.lay_hold(message_id)]
+        ending: list[tuple[Queued, str]] = []
+        aside: list[Queued] = []
         try:
-            pending = await self._store.read(lambda tx: operations.standings(tx, gripped))
-            ending = []
-            for standing in pending:
+            for standing in await self._store.read(lambda tx: operations.standings(tx, gripped)):
                 entry = dispatcher.held.get(standing.message.id)
                 if _is_untouched(standing, entry):
-                    ending.append((entry or dispatcher.take_aside(standing), CANCELLED))
+                    if entry is None:
+                        entry = dispatcher.take_aside(standing)
+                        aside.append(entry)
+                    ending.append((entry, CANCELLED))
             await self._outcomes.give_up(dispatcher, ending)
         finally:
             now_us = self._clock()
+            for entry in aside:
+                if dispatcher.held.get(entry.id) is entry:  # the session died before the store took its end
+                    dispatcher.put_back(entry, now_us)
             for message_id in gripped:
                 dispatcher.let_go(message_id, now_us)
         return len(ending)

@@ -358,6 +358,60 @@ async def collect(world: World, message_id: int, effects: list[Effect]) -> None:
     effects.append(await cancel(world, message_id))
 
 
+@pytest.mark.parametrize("which", [1, 5])
+async def test_a_session_that_dies_while_the_store_is_away_breaks_no_order(
+    world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """The cancelling was not written: the text goes on in its place, whether it lies in memory or in the store only."""
+    link = world.add("link:one", window=0)
+    world.add("account:agg")
+    tried = trio.Event()
+
+    async def away(*_: object) -> None:
+        tried.set()
+        raise StoreUnavailable("away")
+
+    async with world.running(heads=4) as hub:
+        await world.settled()
+        ids = await submit(world, *(str(n) for n in range(8)))
+        await world.until(lambda: len(hub.dispatcher("link:one").held) == 4)
+        with monkeypatch.context() as broken:
+            broken.setattr(world.store, "commit", away)
+            async with trio.open_nursery() as session:
+                session.start_soon(cancel, world, ids[which])
+                await tried.wait()
+                session.cancel_scope.cancel()
+        link.come_back(hub)
+        await world.until_states([State.DELIVERED])
+    assert link.texts() == [*"01234567"]
+
+
+async def test_what_the_store_did_not_let_be_ended_is_not_forgotten(
+    world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lane is read on while it is being ended, without it; then the store refuses: it is to be read again."""
+    link = world.add("link:one", window=0)
+    world.add("account:agg")
+    original = world.store.read
+
+    async def refused(*arguments: Any, **more: Any) -> Any:
+        if arguments[0].__qualname__.startswith("Hub._take_aside"):
+            link.come_back(world.hub)
+            await world.until(lambda: "7" in link.texts())
+            raise StoreUnavailable("away")
+        return await original(*arguments, **more)
+
+    async with world.running(heads=4) as hub:
+        await world.settled()
+        ids = await submit(world, *(str(n) for n in range(8)))
+        waiting = await original(lambda tx: operations.standings(tx, [ids[5]]))
+        monkeypatch.setattr(world.store, "read", refused)
+        with pytest.raises(StoreUnavailable):
+            await hub._end_waiting(waiting, "dropped")
+        await world.until(lambda: "5" in link.texts())
+    assert sorted(link.texts()) == [*"01234567"]
+
+
 async def test_of_two_who_cancel_at_once_one_does(world: World, fast_clock: Clock) -> None:
     world.add("link:one", window=0)
     account = world.add("account:agg")
