@@ -266,9 +266,15 @@ class SmppAccounts:
             if not self._lock_out.admits(name, request.peer, rules, self._clock()):
                 return self._locked(name)
             password_hash = account.settings.password_hash if account is not None else ""
-            fits = await trio.to_thread.run_sync(
-                self._verify, password_hash, request.password, limiter=self._hashing, abandon_on_cancel=True
-            )
+            try:
+                fits = await trio.to_thread.run_sync(
+                    self._verify, password_hash, request.password, limiter=self._hashing, abandon_on_cancel=True
+                )
+            except trio.Cancelled:
+                # It hung up on its hash. For the address that counts like a wrong password, or it could have all there
+                # is to be hashed with; not for the account: its ESME may have lost patience with a busy hub.
+                self._lock_out.failed("", request.peer, rules, self._clock())
+                raise
             if account is not None and fits:
                 self._lock_out.succeeded(name, request.peer, self._clock())
             elif self._lock_out.failed(name, request.peer, rules, self._clock()):

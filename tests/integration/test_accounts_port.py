@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +25,7 @@ from smpp.pdu import (
 )
 from smpp.states import State
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Called, Peer, listening, until
-from translators import smpp_accounts
+from translators import lock_out, smpp_accounts
 from translators.lock_out import LockOut
 from translators.smpp_accounts import AccountSettings, SmppAccount, SmppAccounts
 
@@ -194,6 +195,33 @@ async def test_who_is_locked_out_of_one_port_is_locked_out_of_the_other() -> Non
         listeners = await nursery.start(other.run, "127.0.0.1", 0)
         assert [await place.bind(WRONG) for _ in range(3)] == [S.ESME_RINVPASWD] * 3
         place.port = listeners[0].socket.getsockname()[1]
+        assert await place.bind(RIGHT) == S.ESME_RBINDFAIL
+        assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_hangs_up_on_hashes_is_locked_out_like_who_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise an address could keep both hashing threads busy for ever, one bind after the other."""
+    monkeypatch.setattr(lock_out, "PEER_FAILURES", 3)
+    answer = threading.Semaphore(0)
+
+    def verify(password_hash: str, password: str) -> bool:
+        place.hashed.append(password)
+        answer.acquire(timeout=PATIENCE_S)
+        return False
+
+    async with opened() as place, trio.open_nursery() as nursery:
+        port = SmppAccounts(
+            place.accounts, verify, clock=lambda: place.now_us, observer=place.counted, lock_out=place.lock_out
+        )
+        listeners = await nursery.start(port.run, "127.0.0.1", 0)
+        for number in range(1, 4):
+            async with await Peer.connect(listeners[0].socket.getsockname()[1]) as peer:
+                bind = BindTransmitter(sequence_number=1, system_id=f"n{number}", password=WRONG)
+                await peer.send(bind)
+                await until(lambda number=number: len(place.hashed) == number)
+            await until(lambda number=number: place.counted.events.count(("closed", "")) == number)
+            answer.release()
         assert await place.bind(RIGHT) == S.ESME_RBINDFAIL
         assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
         nursery.cancel_scope.cancel()
