@@ -12,8 +12,8 @@ lock on an address alone hits all who share one. So what counts is the pair, and
 So a right password gets in from an address that has never failed, whatever others do; during a siege each address has
 one guess. "In a row" outlives the lock: the failure after it locks again, and only a right password begins anew.
 
-Who hangs up while a password is looked at counts for its address as well: a hash costs the same whether anybody waits for
-it or not.
+Who hangs up while a password is looked at counts for its address as well: a hash costs the same whether anybody
+waits for it or not.
 
 An address is the IPv4 address, or the /64 of an IPv6 one, which is what one customer of a network has. A name that
 nobody has counts for its address alone: names are free, and a count for each would be room that strangers rent.
