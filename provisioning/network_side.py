@@ -167,7 +167,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         spec("Addresses and networks it may bind from; all when empty.", read=syntax.read_network),
     ] = ()
-    bind_modes: Annotated[tuple[str, ...], spec("How it may bind.", choices=BIND_TYPES)] = BIND_TYPES
+    bind_modes: Annotated[
+        tuple[str, ...], spec("How it may bind; with 'rx' alone, it may submit nothing.", choices=BIND_TYPES)
+    ] = BIND_TYPES
     max_binds: Annotated[int, spec("Binds at a time.", unit="binds", minimum=1, maximum=1000)] = 4
     window: Window = 32
     inbox: Annotated[

@@ -34,6 +34,7 @@ from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 
 DAY_US = 86_400_000_000
+ONLY_RECEIVES: Final = (State.BOUND_RX,)
 LOOK_S: Final = 1.0  # between two looks at what waits for accounts that are to be called
 
 log = structlog.get_logger("translators.smpp_accounts")
@@ -173,6 +174,8 @@ class SmppAccount(SmppEndpoint):
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         if arrival.receipt is None:
+            if self.settings.bind_states == ONLY_RECEIVES:  # by data_sm, which a receiver may send as well
+                raise BadMessage(CommandStatus.ESME_RINVBNDSTS)
             if self._sources is not None and not self._sources.hold(arrival.source):
                 raise BadMessage(CommandStatus.ESME_RINVSRCADR)
             if self._destinations is not None and not self._destinations.hold(arrival.destination):

@@ -14,8 +14,11 @@ import trio
 from hub import Accepted, Arrival, Kind, Message, Outcome, Part, Receipt, ReceiptState, Verdict
 from smpp.constants import CommandStatus as S
 from smpp.pdu import (
+    BindReceiver,
     BindTransmitter,
     BindTransmitterResp,
+    DataSm,
+    DataSmResp,
     DeliverSm,
     DeliverSmResp,
     EnquireLink,
@@ -225,6 +228,24 @@ async def test_who_hangs_up_on_hashes_is_locked_out_like_who_waits_for_them(monk
         assert await place.bind(RIGHT) == S.ESME_RBINDFAIL
         assert await place.bind(RIGHT, address=OTHER_ADDRESS) == S.ESME_ROK
         nursery.cancel_scope.cancel()
+
+
+async def test_who_may_only_receive_submits_nothing_by_data_sm_either() -> None:
+    """The standard lets a receiver send data_sm, which would be a way around what the account was granted."""
+    only_receives = msgspec.structs.replace(SETTINGS, bind_states=(State.BOUND_RX,))
+    either = msgspec.structs.replace(
+        SETTINGS, name="both", system_id="both", bind_states=(State.BOUND_RX, State.BOUND_TX)
+    )
+    async with opened(only_receives, either) as place:
+        for system_id, status in (("agg", S.ESME_RINVBNDSTS), ("both", S.ESME_ROK)):
+            async with await Peer.connect(place.port) as peer:
+                bind = BindReceiver(sequence_number=1, system_id=system_id, password=RIGHT, interface_version=0x34)
+                await peer.send(bind)
+                assert (await peer.next()).command_status == S.ESME_ROK
+                await peer.send(DataSm(sequence_number=2, source_addr="77377", destination_addr="12025550100"))
+                answer = await peer.next()
+                assert (type(answer), answer.command_status) == (DataSmResp, status)
+        assert len(place.road.received) == 1
 
 
 async def test_binds_are_counted_over_all_ports() -> None:
