@@ -103,6 +103,8 @@ class OptOutFollower:
         if fresh:
             gone_out = [change for change in fresh if change.action == "out"]
             self._opt_outs.learn(change.number for change in gone_out)
+            # A write behind all that intake gave the writer unwatched: what waits is looked for after it.
+            await self._store.transact(lambda tx: self._tell(tx, fresh))
             self._new.update((change.id, change.customer) for change in gone_out)
             self._read = fresh[-1].id
         changes = self._new or self._again
@@ -113,25 +115,24 @@ class OptOutFollower:
             if customer in found:
                 self._again[number] = customer
         ended_up_to = min((*self._new, *self._again), default=self._read + 1) - 1
-        if fresh or ended_up_to != self._ended:
-            await self._store.transact(lambda tx: self._advance(tx, fresh, ended_up_to))
+        if ended_up_to != self._ended:
+            await self._store.transact(lambda tx: feed.advance(tx, ENDED, ended_up_to))
             self._ended = ended_up_to
         return bool(self._new) or len(fresh) == PAGE
 
-    def _advance(self, tx: Transaction, fresh: Sequence[Noted], ended_up_to: int) -> None:
-        """Write down how far it has come, and tell the feed of what nobody has told yet. May run more than once."""
+    def _tell(self, tx: Transaction, fresh: Sequence[Noted]) -> None:
+        """Tell the feed of changes that nobody has told of yet. May run more than once."""
         seen = opt_out_ledger.position(tx, SEEN)
         unseen = [change for change in fresh if change.id > seen]
+        events = [
+            (f"opted-{change.action}", change.id)
+            for change in unseen
+            if change.how != "keyword" and change.action != "override"
+        ]
+        if events:
+            tx.write(feed.outbox(self._clock(), events))
         if unseen:
-            events = [
-                (f"opted-{change.action}", change.id)
-                for change in unseen
-                if change.how != "keyword" and change.action != "override"
-            ]
-            if events:
-                tx.write(feed.outbox(self._clock(), events))
             feed.advance(tx, SEEN, unseen[-1].id)
-        feed.advance(tx, ENDED, ended_up_to)
 
     async def _end_what_waits(self, customers: Sequence[str]) -> set[str]:
         """End texts to customers who went out. Returns: those of whom there were some: to be looked at again."""

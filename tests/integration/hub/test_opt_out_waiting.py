@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+import trio
 from trio.testing import MockClock as Clock
 
 from hub import Accepted, opt_out_follower
-from tests.fixtures_hub import CUSTOMER, FAR_AWAY, OTHER_NUMBER, World, transit
+from tests.fixtures_hub import CUSTOMER, FAR_AWAY, NUMBER, OTHER_NUMBER, World, transit
 from tests.integration.hub.test_opt_out import Scene, changed, refused
 
 
@@ -45,3 +48,35 @@ async def test_a_start_after_a_stopall_counts_where_texts_carry_the_business_nam
         await scene.change(changed("out", "OTHER", since_us=any_world.now_us()))
         await scene.followed(3)
         assert refused(await scene.answer(desk="desk:shy")), "the name's own entry counts"
+
+
+async def test_a_text_on_its_way_to_the_journal_is_found_when_the_ledger_was_changed_beside_it(
+    any_world: World, fast_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken before the daemon learnt of the change, and written after the daemon looked at what waits."""
+    monkeypatch.setattr(opt_out_follower, "LOOK_S", 1e9)
+    step, looked = opt_out_follower.OptOutFollower.step, trio.Event()
+
+    async def told_of(self: opt_out_follower.OptOutFollower) -> bool:
+        found = await step(self)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(opt_out_follower.OptOutFollower, "step", told_of)
+    scene = Scene(any_world)
+    scene.link.window = 0
+    go = threading.Event()
+    async with any_world.running() as hub:
+        await looked.wait()
+        await scene.change(changed("out"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(any_world.store.transact, lambda tx: go.wait(20))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(any_world.receive, "account:agg", transit("offer", CUSTOMER, NUMBER))
+            await trio.testing.wait_all_tasks_blocked()
+            hub._opt_outs.changed()
+            with trio.move_on_after(1_000):
+                await any_world.until(lambda: NUMBER in (hub._opt_outs.senders or ()))
+            await trio.sleep(50)  # whoever looks too early has looked by then
+            go.set()
+        await any_world.until_counts({"DEAD": 1})
