@@ -28,7 +28,7 @@ from hub import (
 )
 from hub.model import ReceiptWanted
 from hub.opt_out import Entry
-from hub.opt_out_follower import ENDED, SEEN
+from hub.opt_out_follower import ENDED
 from hub.opt_out_guard import OptOuts
 from hub.opt_out_ledger import Change
 from hub.tables import feed as feed_table
@@ -111,10 +111,10 @@ class Scene:
         lines = await self.world.store.read(lambda tx: opt_out_ledger.changes_after(tx, 0, 1000))
         return [(line.action, line.number, line.customer, line.how) for line in lines]
 
-    async def followed(self, number: int, name: str = ENDED) -> None:
-        """Wait until the audit's lines up to this one are worked off (``SEEN``: but for what is on the wire)."""
-        with trio.fail_after(20 * RATE):
-            while await self.world.store.read(lambda tx: opt_out_ledger.position(tx, name)) < number:  # noqa: ASYNC110
+    async def followed(self, number: int) -> None:
+        """Wait until the audit's lines up to this one are worked off."""
+        with trio.fail_after(60 * RATE):
+            while await self.world.store.read(lambda tx: opt_out_ledger.position(tx, ENDED)) < number:  # noqa: ASYNC110
                 await trio.sleep(0.5)
 
     async def events(self, *words: str) -> list[list[Any]]:
@@ -307,7 +307,7 @@ async def test_a_text_that_comes_back_after_the_stop_is_not_sent_again(
         await scene.answer("on the wire")
         await any_world.until(lambda: scene.link.unanswered)
         await scene.customer("STOP")
-        await scene.followed(1, SEEN)
+        await any_world.until(lambda: any_world.hub.dispatcher("link:one")._condemned)
         [part] = list(scene.link.unanswered.values())
         scene.link.script = accept
         await scene.link.answer(any_world.hub, [comes_back(part)])
