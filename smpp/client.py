@@ -287,18 +287,7 @@ def report_end(session: Session, observer: Observer, words: dict[str, str]) -> N
     ended = session.ended
     ending = str(ended.ending if ended is not None else Ending.CLOSED)
     observer.count("closed", link=words["link"], ending=ending)
-    statistics = session.statistics()
-    _log.info(
-        "smpp closed",
-        **words,
-        reason=ending,
-        detail=ended.detail if ended is not None else "",
-        received=statistics.received,
-        sent=statistics.sent,
-        requests=statistics.requests,
-        throttled=statistics.throttled,
-        faults=statistics.counts,
-    )
+    _log.info("smpp closed", **words, reason=ending, **session.summary())
 
 
 def _words_of(error: BaseException) -> str:

@@ -371,20 +371,8 @@ class Server:
         ended = session.ended
         ending = str(ended.ending) if ended is not None else ""
         self._observer.count("closed", account=guest.account, ending=ending)
-        statistics = session.statistics()
-        _log.info(
-            "smpp closed",
-            peer=guest.peer,
-            account=guest.account,
-            system_id=guest.system_id,
-            reason=ending,
-            detail=ended.detail if ended is not None else "",
-            received=statistics.received,
-            sent=statistics.sent,
-            requests=statistics.requests,
-            throttled=statistics.throttled,
-            faults=statistics.counts,
-        )
+        words = {"peer": guest.peer, "account": guest.account, "system_id": guest.system_id}
+        _log.info("smpp closed", **words, reason=ending, **session.summary())
 
 
 class _Guest:

@@ -350,6 +350,18 @@ class Session:
             counts=dict(connection.counts),
         )
 
+    def summary(self) -> dict[str, Any]:
+        """What a log says of a session that is over: counts, and never what was in its messages."""
+        statistics = self.statistics()
+        return {
+            "detail": self.ended.detail if self.ended is not None else "",
+            "received": statistics.received,
+            "sent": statistics.sent,
+            "requests": statistics.requests,
+            "throttled": statistics.throttled,
+            "faults": statistics.counts,
+        }
+
     # -- Binding -------------------------------------------------------------------------------------------------------
 
     async def bind(self, pdu: Bind) -> Bound:

@@ -7,7 +7,7 @@ same fields (SMPP 3.4 §4.4.1, §4.6.1). What goes as data_sm is written as subm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -35,6 +35,18 @@ _UDHI: Final = int(EsmClass.UDHI)
 _PAYLOAD_TAG: Final = int(Tag.MESSAGE_PAYLOAD)
 _REFERENCE_TAG: Final = int(Tag.USER_MESSAGE_REFERENCE)
 _TIME_TO_LIVE_TAG: Final = int(Tag.QOS_TIME_TO_LIVE)
+_SHARED: Final = (
+    "service_type",
+    "source_addr_ton",
+    "source_addr_npi",
+    "source_addr",
+    "dest_addr_ton",
+    "dest_addr_npi",
+    "destination_addr",
+    "esm_class",
+    "registered_delivery",
+    "data_coding",
+)
 
 
 def registered_delivery_of(wanted: ReceiptWanted, asked: str) -> int:
@@ -115,20 +127,8 @@ def as_submit_sm(pdu: MessagePdu, message: Message, dialect: Dialect) -> Message
     """
     if not isinstance(pdu, DataSm):
         return pdu
-    return SubmitSm(
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        dest_addr_ton=pdu.dest_addr_ton,
-        dest_addr_npi=pdu.dest_addr_npi,
-        destination_addr=pdu.destination_addr,
-        esm_class=pdu.esm_class,
-        validity_period=_until(message.expires_us) if dialect.send_validity else "",
-        registered_delivery=pdu.registered_delivery,
-        data_coding=pdu.data_coding,
-        tlvs=pdu.tlvs,
-    )
+    validity_period = _until(message.expires_us) if dialect.send_validity else ""
+    return SubmitSm(**_shared(pdu), validity_period=validity_period, tlvs=pdu.tlvs)
 
 
 def _until(expires_us: int) -> str:
@@ -144,19 +144,12 @@ def _as_data_sm(pdu: ShortMessage, wishes: TLVs) -> DataSm:
     tlvs = pdu.tlvs
     if pdu.short_message or all(tag != _PAYLOAD_TAG for tag, _ in tlvs):
         tlvs = (*tlvs, (_PAYLOAD_TAG, pdu.short_message))
-    return DataSm(
-        service_type=pdu.service_type,
-        source_addr_ton=pdu.source_addr_ton,
-        source_addr_npi=pdu.source_addr_npi,
-        source_addr=pdu.source_addr,
-        dest_addr_ton=pdu.dest_addr_ton,
-        dest_addr_npi=pdu.dest_addr_npi,
-        destination_addr=pdu.destination_addr,
-        esm_class=pdu.esm_class,
-        registered_delivery=pdu.registered_delivery,
-        data_coding=pdu.data_coding,
-        tlvs=(*tlvs, *wishes),
-    )
+    return DataSm(**_shared(pdu), tlvs=(*tlvs, *wishes))
+
+
+def _shared(pdu: MessagePdu) -> dict[str, Any]:
+    """The fields that data_sm has in common with the other messages."""
+    return {name: getattr(pdu, name) for name in _SHARED}
 
 
 def _segments(message: Message, dialect: Dialect) -> Segments:
