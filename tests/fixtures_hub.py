@@ -8,8 +8,8 @@ A test must ask for ``fast_clock`` itself: pytest-trio looks for a clock among a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +344,38 @@ async def any_world(request: pytest.FixtureRequest, tmp_path: Path, fast_clock: 
     url = f"sqlite:///{tmp_path}/hub.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     async with opened_world(url, fast_clock, synchronous="OFF") as made:
         yield made
+
+
+class Hold:
+    """Holds back the answers of one of the store's methods.
+
+    Attributes:
+        reached: set when an answer is being held back.
+        go: set it to let all go.
+    """
+
+    def __init__(self) -> None:
+        self.reached = trio.Event()
+        self.go = trio.Event()
+
+
+@contextmanager
+def held_back(world: World, method: str) -> Iterator[Hold]:
+    """Calls of ``store.<method>`` are done at once, and answered when told so; of reads, dispatch's."""
+    hold = Hold()
+    original = getattr(world.store, method)
+
+    async def held(*arguments: Any, **more: Any) -> Any:
+        answer = await original(*arguments, **more)
+        if method == "read" and not arguments[0].__qualname__.startswith("Dispatcher."):
+            return answer  # housekeeping's
+        hold.reached.set()
+        await hold.go.wait()
+        return answer
+
+    setattr(world.store, method, held)
+    try:
+        yield hold
+    finally:
+        hold.go.set()
+        setattr(world.store, method, original)

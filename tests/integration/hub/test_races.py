@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import trio
 
 from hub import Accepted, Outcome, Result, State, dispatch
 from hub.retry import RetryWaits
-from tests.fixtures_hub import CUSTOMER, FAR_AWAY, SECOND, Clock, World, accept, transit
-
-
-class Hold:
-    """Holds back the answers of one of the store's methods.
-
-    Attributes:
-        reached: set when an answer is being held back.
-        go: set it to let all go.
-    """
-
-    def __init__(self) -> None:
-        self.reached = trio.Event()
-        self.go = trio.Event()
-
-
-@contextmanager
-def held_back(world: World, method: str) -> Iterator[Hold]:
-    """Calls of ``store.<method>`` are done at once, and answered when told so; of reads, dispatch's."""
-    hold = Hold()
-    original = getattr(world.store, method)
-
-    async def held(*arguments: Any, **more: Any) -> Any:
-        answer = await original(*arguments, **more)
-        if method == "read" and not arguments[0].__qualname__.startswith("Dispatcher."):
-            return answer  # housekeeping's
-        hold.reached.set()
-        await hold.go.wait()
-        return answer
-
-    setattr(world.store, method, held)
-    try:
-        yield hold
-    finally:
-        hold.go.set()
-        setattr(world.store, method, original)
+from tests.fixtures_hub import CUSTOMER, FAR_AWAY, SECOND, Clock, World, accept, held_back, transit
 
 
 async def submit(world: World, *texts: str, **fields: Any) -> list[int]:

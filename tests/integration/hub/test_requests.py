@@ -31,7 +31,7 @@ from hub import (
 )
 from hub.retry import RetryWaits
 from store import StoreFull, StoreUnavailable
-from tests.fixtures_hub import CUSTOMER, DAY, FAR_AWAY, NUMBER, SECOND, Clock, World, accept, transit
+from tests.fixtures_hub import CUSTOMER, DAY, FAR_AWAY, NUMBER, SECOND, Clock, World, accept, held_back, transit
 
 D, ENROUTE, DELETED = ReceiptState.DELIVERED, ReceiptState.ENROUTE, ReceiptState.DELETED
 ELSEWHERE = "+447700900999"
@@ -690,28 +690,16 @@ async def test_what_is_loaded_while_it_is_replaced_goes_out_as_it_is_then(world:
 async def test_what_was_read_before_it_was_replaced_does_not_go_out(world: World, fast_clock: Clock) -> None:
     link = world.add("link:one", window=0)
     world.add("account:agg")
-    original = world.store.read
-    read, go = trio.Event(), trio.Event()
-
-    async def held_back(*arguments: Any, **more: Any) -> Any:
-        answer = await original(*arguments, **more)
-        if arguments[0].__qualname__.startswith("Dispatcher."):
-            read.set()
-            await go.wait()
-        return answer
-
     async with world.running(heads=4) as hub:
         await world.settled()
         ids = await submit(world, *(str(n) for n in range(8)))
-        world.store.read = held_back  # type: ignore[method-assign]
-        link.come_back(hub)
-        await read.wait()
-        assert ids[4] not in hub.dispatcher("link:one").held
-        assert await replace(world, ids[4], "new") is Effect.DONE
-        assert await replace(world, ids[5], "later", not_before_us=world.now_us() + HOURS) is Effect.DONE
-        assert await cancel(world, ids[6]) is Effect.DONE
-        go.set()
-        world.store.read = original  # type: ignore[method-assign]
+        with held_back(world, "read") as hold:
+            link.come_back(hub)
+            await hold.reached.wait()
+            assert ids[4] not in hub.dispatcher("link:one").held
+            assert await replace(world, ids[4], "new") is Effect.DONE
+            assert await replace(world, ids[5], "later", not_before_us=world.now_us() + HOURS) is Effect.DONE
+            assert await cancel(world, ids[6]) is Effect.DONE
         await world.until(lambda: "7" in link.texts())
         assert link.texts() == [*"0123", "new", "7"]
         world.clock.jump(HOURS // SECOND)
@@ -913,29 +901,17 @@ async def test_memory_that_fills_up_between_two_pages_of_a_lane_ends_nothing(
     monkeypatch.setattr(dispatch, "DEPTH", 2)
     link = world.add("link:one", window=0)
     world.add("account:agg")
-    original = world.store.read
-    read, go = trio.Event(), trio.Event()
-
-    async def held_back(*arguments: Any, **more: Any) -> Any:
-        answer = await original(*arguments, **more)
-        if arguments[0].__qualname__.startswith("Dispatcher."):
-            read.set()
-            await go.wait()
-        return answer
-
     async with world.running(heads=4) as hub:
         await world.settled()
         await submit(world, "a", "b")
         later = await submit(world, *"wxyz", not_before_us=world.now_us() + HOURS)  # rows of the lane, not in it
         await submit(world, "c")
         standings = await world.store.read(lambda tx: operations.standings(tx, later))
-        world.store.read = held_back  # type: ignore[method-assign]
-        link.come_back(hub)
-        await read.wait()
         dispatcher = hub.dispatcher("link:one")
-        aside = [dispatcher.take_aside(standing) for standing in standings]  # as who cancels them does
-        go.set()
-        world.store.read = original  # type: ignore[method-assign]
+        with held_back(world, "read") as hold:
+            link.come_back(hub)
+            await hold.reached.wait()
+            aside = [dispatcher.take_aside(standing) for standing in standings]  # as who cancels them does
         await trio.sleep(10)
         for entry in aside:
             dispatcher.ended(entry, world.now_us())
