@@ -161,6 +161,12 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "number": ("number", "call_centre", "alias_of", "element", "link", "state"),
     "block": ("first", "last", "call_centre", "alias", "element", "link", "state"),
     "route": ("prefix", "endpoint", "element", "cost", "weight", "hours", "time_zone"),
+    "loa": ("name", "call_centre", "owner", "valid_from", "valid_until", "signed_on"),
+    "white-list": ("name", "call_centre", "numbers", "texts_per_day", "valid_until"),
+    "directory": ("name", "adapter", "url", "server", "zone", "drop_directory"),
+    "retention": ("name", "call_centre", "order", "period_days", "action"),
+    "legal-hold": ("name", "call_centre", "customers", "received_from", "received_until", "reason"),
+    "api-key": ("name", "call_centre", "scopes", "valid_until", "state"),
 }
 
 

@@ -1,9 +1,7 @@
-"""Numbers and identity: call centres, numbers, blocks, links, groups, accounts, desks, routes.
+"""Numbers and identity: call centres, numbers, links, desks, routes; letters of authorization, carrier directories.
 
 ``model`` says what there is, ``catalog`` changes it in a store transaction or refuses, ``directory`` is the snapshot
-that the message path asks. Letters of authorization (H9) will stand before a number becomes active, registries and
-carrier directories (H5: ENUM and its kin) after it, white lists (H7) beside it: each is a table that names numbers and
-blocks by the keys given here, and a state per directory.
+that the message path asks. ``directories`` publishes numbers that a letter of authorization covers (H5, H9).
 """
 
 from provisioning.catalog import Applied, AuditRow, add, apply, audit, entries, get, remove, revision, update
@@ -27,14 +25,20 @@ from provisioning.errors import (
 from provisioning.model import (
     KINDS,
     Account,
+    ApiKey,
     Block,
     CallCentre,
+    CarrierDirectory,
     Desk,
     Entry,
     Group,
+    LegalHold,
     Link,
+    Loa,
     Number,
+    Retention,
     Route,
+    WhiteList,
     build,
     built,
     key_of,
@@ -46,6 +50,7 @@ from provisioning.syntax import ElementKind, IdentificationElement, parse_elemen
 __all__ = [
     "KINDS",
     "Account",
+    "ApiKey",
     "Applied",
     "AuditRow",
     "BadAlias",
@@ -53,6 +58,7 @@ __all__ = [
     "Block",
     "BlockOverlap",
     "CallCentre",
+    "CarrierDirectory",
     "ClaimedByAnother",
     "Claims",
     "Desk",
@@ -62,11 +68,14 @@ __all__ = [
     "Entry",
     "Group",
     "IdentificationElement",
+    "LegalHold",
     "Link",
+    "Loa",
     "MalformedNumber",
     "Number",
     "ProvisioningError",
     "Refused",
+    "Retention",
     "Route",
     "Secret",
     "SecretKind",
@@ -74,6 +83,7 @@ __all__ = [
     "UnknownEntry",
     "UnknownReference",
     "UnreadableSecret",
+    "WhiteList",
     "add",
     "apply",
     "audit",

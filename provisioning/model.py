@@ -1,9 +1,9 @@
-"""What is provisioned: call centres, numbers, blocks, links, groups, accounts, desks, routes. Pure, immutable.
+"""What is provisioned: call centres, numbers, links, desks, routes, letters, directories and more. Pure, immutable.
 
 Each class is one table of the configuration file and one command group; the annotations are the only place where a
 setting's type, unit, bounds, default and help are written. An entry is built by ``build`` (checked, canonical);
-building one by its class directly checks nothing. The classes are in ``desk_side``, ``network_side`` and ``ways``; this
-is the one place that knows all of them.
+building one by its class directly checks nothing. The classes are in ``desk_side``, ``network_side``, ``ways``,
+``authority``, ``carrier_directory``, ``keeping`` and ``api_keys``; this is the one place that knows all of them.
 
 Endpoints are named by their kind and key: ``link:acme``, ``group:carriers``, ``account:agg1``, ``desk:helpline``.
 """
@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from provisioning.api_keys import ApiKey
+from provisioning.authority import Loa, WhiteList, check_loa, check_white_list
+from provisioning.carrier_directory import CarrierDirectory, check_carrier_directory
 from provisioning.desk_side import (
     Block,
     CallCentre,
@@ -27,6 +30,7 @@ from provisioning.desk_side import (
 )
 from provisioning.errors import BadValue, ProvisioningError, did_you_mean
 from provisioning.fields import Field, Form, fields_of, key_names, secret_from
+from provisioning.keeping import LegalHold, Retention, check_legal_hold
 from provisioning.network_side import Account, Link, check_smpp
 from provisioning.secret import Secret
 from provisioning.ways import Group, Route, check_group, check_route, route_key
@@ -34,15 +38,21 @@ from provisioning.ways import Group, Route, check_group, check_route, route_key
 __all__ = [
     "KINDS",
     "Account",
+    "ApiKey",
     "Block",
     "CallCentre",
+    "CarrierDirectory",
     "Desk",
     "E",
     "Entry",
     "Group",
+    "LegalHold",
     "Link",
+    "Loa",
     "Number",
+    "Retention",
     "Route",
+    "WhiteList",
     "block_key",
     "build",
     "built",
@@ -51,12 +61,47 @@ __all__ = [
     "route_key",
 ]
 
-Entry = CallCentre | Number | Block | Link | Group | Account | Desk | Route
-E = TypeVar("E", CallCentre, Number, Block, Link, Group, Account, Desk, Route)
+Entry = (
+    CallCentre
+    | Number
+    | Block
+    | Link
+    | Group
+    | Account
+    | Desk
+    | Route
+    | Loa
+    | WhiteList
+    | CarrierDirectory
+    | Retention
+    | LegalHold
+    | ApiKey
+)
+E = TypeVar(
+    "E",
+    CallCentre,
+    Number,
+    Block,
+    Link,
+    Group,
+    Account,
+    Desk,
+    Route,
+    Loa,
+    WhiteList,
+    CarrierDirectory,
+    Retention,
+    LegalHold,
+    ApiKey,
+)
 
 # In the order in which they are applied: who is named comes before who names.
 KINDS: dict[str, type[Entry]] = {
-    kind.KIND: kind for kind in (Link, Group, Account, CallCentre, Desk, Block, Number, Route)
+    kind.KIND: kind
+    for kind in (
+        *(Link, Group, Account, CallCentre, Desk, Block, Number, Route),
+        *(Loa, WhiteList, CarrierDirectory, Retention, LegalHold, ApiKey),
+    )
 }
 
 
@@ -134,6 +179,14 @@ def check(entry: Entry) -> list[BadValue]:
         return check_smpp(entry)
     if isinstance(entry, Group):
         return check_group(entry)
+    if isinstance(entry, Loa):
+        return check_loa(entry)
+    if isinstance(entry, WhiteList):
+        return check_white_list(entry)
+    if isinstance(entry, CarrierDirectory):
+        return check_carrier_directory(entry)
+    if isinstance(entry, LegalHold):
+        return check_legal_hold(entry)
     return check_route(entry) if isinstance(entry, Route) else []
 
 

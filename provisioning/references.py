@@ -8,11 +8,30 @@ import sqlalchemy
 
 from provisioning.e164 import digits_of
 from provisioning.errors import BadValue, ProvisioningError, StillInUse, UnknownReference
-from provisioning.model import Account, Block, CallCentre, Desk, Entry, Group, Link, Number, Route, block_key
+from provisioning.model import (
+    Account,
+    ApiKey,
+    Block,
+    CallCentre,
+    Desk,
+    Entry,
+    Group,
+    LegalHold,
+    Link,
+    Loa,
+    Number,
+    Retention,
+    Route,
+    WhiteList,
+    block_key,
+)
 from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
 from provisioning.ways import AGREED
 from store import Transaction
+
+OWNED = (Desk, Loa, WhiteList, Retention, LegalHold, ApiKey)
+"""What belongs to a call centre and names it, numbers and blocks apart."""
 
 _MOST_USERS = 10  # named in a message; one is enough to know where to look
 
@@ -125,7 +144,7 @@ def _told(value: object) -> str:
 
 def _named(entry: Entry) -> Iterable[tuple[str, str, str]]:
     """Field, kind and name of each entry that this one names."""
-    if isinstance(entry, (Number, Block, Desk)):
+    if isinstance(entry, (Number, Block, *OWNED)) and entry.call_centre:
         yield "call_centre", "call-centre", entry.call_centre
     if isinstance(entry, Group):
         yield from (("links", "link", name) for name, _ in entry.members)
@@ -154,7 +173,11 @@ def check_unused(tx: Transaction, entry: Entry) -> None:
 def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
     if isinstance(entry, CallCentre):
         yield from _number_users(tx, "call_centre", entry.name)
-        yield from (f"desk {desk.name!r}" for desk in read_all(tx, Desk, entry.name))
+        for kind in OWNED:
+            owned: list[Entry] = read_all(tx, kind)  # type: ignore[type-var, assignment]
+            yield from (
+                f"{kind.KIND} {other.key!r}" for other in owned if getattr(other, "call_centre", "") == entry.name
+            )
     elif isinstance(entry, (Link, Group, Account)):
         if isinstance(entry, Link):
             groups = [group for group in read_all(tx, Group) if entry.name in group.link_names]

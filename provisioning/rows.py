@@ -13,13 +13,19 @@ from provisioning.model import KINDS, Block, CallCentre, E, Entry, Number
 from provisioning.secret import Secret, SecretKind
 from provisioning.tables import (
     account_table,
+    api_key_table,
     block_table,
     call_centre_table,
+    carrier_directory_table,
     desk_table,
+    legal_hold_table,
     link_group_table,
     link_table,
+    loa_table,
     number_table,
+    retention_table,
     route_table,
+    white_list_table,
 )
 from store import Delete, Row, Transaction, Upsert
 
@@ -34,6 +40,12 @@ TABLES: dict[str, sqlalchemy.Table] = {
     "route": route_table,
     "number": number_table,
     "block": block_table,
+    "loa": loa_table,
+    "white-list": white_list_table,
+    "directory": carrier_directory_table,
+    "retention": retention_table,
+    "legal-hold": legal_hold_table,
+    "api-key": api_key_table,
 }
 
 _COLUMNS: dict[str, tuple[str, ...]] = {

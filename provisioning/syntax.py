@@ -6,6 +6,7 @@ it means that the field is not given.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 from enum import StrEnum
@@ -224,3 +225,24 @@ def read_endpoint(text: str, field: str) -> str:
     if kind == "account":
         return f"account:{read_system_id(name, field)}"
     raise BadValue(field, text, "write 'link:NAME', 'group:NAME' or 'account:SYSTEM_ID'")
+
+
+def read_range(text: str, field: str) -> str:
+    """Read a number or a range of numbers: ``+16175550100``, ``+16175550001-+16175559999``."""
+    first, hyphen, last = text.partition("-")
+    low = parse_number(first.strip(), None, field)
+    if not hyphen:
+        return low
+    high = parse_number(last.strip(), None, field)
+    if len(low) != len(high) or high < low:
+        raise BadValue(field, text, "the last number of a range is as long as the first, and not below it")
+    return f"{low}-{high}" if high != low else low
+
+
+def read_day(text: str, field: str) -> str:
+    """Check a day: ``2026-11-01``."""
+    try:
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        raise BadValue(field, text, "is no day: write for example '2026-11-01'") from None
+    return day.isoformat()

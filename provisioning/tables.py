@@ -10,7 +10,7 @@ check one after the other, and a running daemon that polls the revision misses n
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text
 
 from store import metadata
 
@@ -38,6 +38,40 @@ account_table = _named("account")
 desk_table = _named("desk")
 route_table = _named("route")
 link_group_table = _named("link_group")
+loa_table = _named("loa")
+white_list_table = _named("white_list")
+carrier_directory_table = _named("carrier_directory")
+retention_table = _named("retention")
+legal_hold_table = _named("legal_hold")
+api_key_table = _named("api_key")
+
+loa_document_table = Table(
+    "loa_document",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+publication_table = Table(
+    "publication",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    Column("digits", BigInteger, primary_key=True, autoincrement=False),
+    Column("call_centre", Text, nullable=False),
+    Column("wanted", SmallInteger, nullable=False),  # 1: it shall be there, 0: it shall not
+    Column("state", SmallInteger, nullable=False),  # see provisioning/publication.py
+    Column("content", Text, nullable=False),  # digest of what the directory was last told, or empty
+    Column("remote_id", Text, nullable=False),  # the directory's name of the transaction
+    Column("attempts", SmallInteger, nullable=False),
+    Column("next_us", BigInteger, nullable=False),
+    Column("since_us", BigInteger, nullable=False),  # in this state since
+    Column("reason", Text, nullable=False),
+    Index("ix_publication_call_centre", "call_centre", "digits"),
+    sqlite_with_rowid=False,
+)
+Index("ix_publication_due", publication_table.c.directory, publication_table.c.state, publication_table.c.next_us)
 
 number_table = Table(
     "number",
