@@ -5,6 +5,7 @@ See ``model`` for what the annotations are for, ``coverage`` for what a letter c
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Annotated, ClassVar
 
@@ -14,6 +15,7 @@ from provisioning import syntax
 from provisioning.errors import BadValue
 from provisioning.fields import spec
 
+WARN_DAYS = 30  # a new letter goes to be signed by post, and back
 MAX_RANGES = 20_000  # a letter that lists each number by itself; the store keeps it as one row
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -111,3 +113,34 @@ def check_white_list(white_list: WhiteList) -> list[BadValue]:
     if len(white_list.numbers) > MAX_RANGES:
         return [BadValue("numbers", f"{len(white_list.numbers)} entries", f"at most {MAX_RANGES}: write ranges")]
     return []
+
+
+def is_signed(loa: Loa) -> bool:
+    """True when it is signed, from whichever day it is valid."""
+    return bool(loa.signed_by)
+
+
+def is_valid(loa: Loa, today: str) -> bool:
+    """True when it is signed and covers its numbers on this day, ``"2026-11-01"`` (UTC)."""
+    return is_signed(loa) and loa.valid_from <= today and (not loa.valid_until or today <= loa.valid_until)
+
+
+def days_left(loa: Loa, today: str) -> int | None:
+    """Days after this one on which a letter is still valid; below 0 when it has expired, None when it has no end."""
+    if not loa.valid_until:
+        return None
+    return (datetime.date.fromisoformat(loa.valid_until) - datetime.date.fromisoformat(today)).days
+
+
+def state_of(loa: Loa, today: str, within_days: int = WARN_DAYS) -> str:
+    """Where a letter stands, in words: ``draft``, ``not yet valid``, ``valid``, ``expires in N days``, ``expired``."""
+    left = days_left(loa, today)
+    if left is not None and left < 0:
+        return "expired"
+    if not is_signed(loa):
+        return "draft"
+    if today < loa.valid_from:
+        return "not yet valid"
+    if left is None or left > within_days:
+        return "valid"
+    return "expires today" if left == 0 else f"expires in {left} day{'' if left == 1 else 's'}"
