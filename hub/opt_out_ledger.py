@@ -1,7 +1,9 @@
 """The opt-out ledger: who is out, since when, how, and who changed it. Functions over a store transaction.
 
-1. An entry says how it stands, the audit what happened: one row for each change, and one for each text that the desk
-   sent although the customer is out. The audit's numbers are also how a daemon learns what the command line did.
+1. An entry says how it stands, the ledger's audit what happened: one row for each change, and one for each text that
+   the desk sent although the customer is out. Its numbers are also how a daemon learns what the command line did. What
+   an operator did is in the audit of everything as well (``store.audit``); customers' own key words, which are most of
+   all changes, are not.
 2. Whoever changes the ledger calls ``lock`` before reading what it decides by. Two processes may do so at a time: the
    audit's numbers must become visible in their order, or the daemon would pass one by.
 3. A change is newer than what it beats (``opt_out.since_after``): entries can be told by their times alone, also after
@@ -21,6 +23,7 @@ from hub.model import Kind
 from hub.opt_out import Entry, since_after
 from hub.tables import feed_follower, message, opt_out, opt_out_audit
 from store import Op, SelectByKeys, Transaction, Upsert
+from store.audit import AuditEntry, append
 from threading_tokens.tables import thread_table
 
 Key = tuple[str, str]
@@ -28,6 +31,7 @@ Key = tuple[str, str]
 Action = Literal["out", "in", "override"]
 
 MAX_REASON_CHARACTERS: Final = 200
+AUDIT_KIND: Final = "opt-out"
 _COLUMNS = ("number", "customer", "is_out", "since_us", "how", "who", "word")
 
 _put_entry = Upsert(opt_out, _COLUMNS, conflict=("number", "customer"), update=_COLUMNS[2:])
@@ -138,10 +142,12 @@ def record(tx: Transaction, changes: Sequence[Change], now_us: int) -> list[int]
         for change in changes
     ]
     statement = insert(opt_out_audit).returning(opt_out_audit.c.id, sort_by_parameter_order=True)
-    return [int(number) for number in tx.sql.execute(statement, audit).scalars().all()]
+    numbers = [int(number) for number in tx.sql.execute(statement, audit).scalars().all()]
+    append(tx, [_told(change, now_us) for change in changes if (change.how or change.entry.how) == "operator"])
+    return numbers
 
 
-def merge(tx: Transaction, others: Sequence[Entry], now_us: int, reason: str) -> list[int]:
+def merge(tx: Transaction, others: Sequence[Entry], now_us: int, reason: str, who: str = "") -> list[int]:
     """Take over entries of another ledger; where both know something, the later counts, at one time who is out.
 
     Args:
@@ -150,6 +156,7 @@ def merge(tx: Transaction, others: Sequence[Entry], now_us: int, reason: str) ->
             that counts, unless they are known to be out.
         now_us: now.
         reason: for the audit.
+        who: who asked for it, for the audit of everything: one row for all of them.
 
     Returns: how many changed the ledger, were known already, and were older than what is known.
     """
@@ -170,6 +177,9 @@ def merge(tx: Transaction, others: Sequence[Entry], now_us: int, reason: str) ->
             known[other.number, other.customer] = other
             changes.append(Change("out" if other.is_out else "in", other, reason, how="import"))
     record(tx, changes, now_us)
+    if changes and who:
+        detail = msgspec.json.encode({"changed": len(changes)}).decode()
+        append(tx, [AuditEntry(now_us, who, "imported", AUDIT_KIND, reason, detail)])
     return tallies
 
 
@@ -261,6 +271,12 @@ def position(tx: Transaction, name: str) -> int:
     """How far a follower of the audit is. It moves by ``hub.feed.advance``, whose table it shares."""
     query = select(feed_follower.c.position).where(feed_follower.c.name == name)
     return int(tx.sql.execute(query).scalar() or 0)
+
+
+def _told(change: Change, now_us: int) -> AuditEntry:
+    entry = change.entry
+    detail = msgspec.json.encode({"reason": change.reason[:MAX_REASON_CHARACTERS]}).decode()
+    return AuditEntry(now_us, entry.who, change.action, AUDIT_KIND, f"{entry.number} {entry.customer}", detail)
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -11,6 +11,7 @@ import click
 import trio
 
 from ops import logs, schema
+from ops.cli_audit import audit
 from ops.cli_operate import queue, thread
 from ops.cli_optout import opt_out_group
 from ops.cli_provision import CommandRefused, account, config_options, provision, refusals_told
@@ -107,7 +108,7 @@ def _plainly(group: BaseExceptionGroup[OSError]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-for command in (provision, account, route, thread, queue, opt_out_group, simulate, text_group):
+for command in (audit, provision, account, route, thread, queue, opt_out_group, simulate, text_group):
     main.add_command(command)
 
 

@@ -23,9 +23,11 @@ from ops.cli_provision import (
 )
 from ops.config import Config
 from store import IdClock, Transaction
+from store.audit import AuditEntry, append
 from threading_tokens import Thread, redacted, registry
 
 CLI_NODE = 1023
+IDS_IN_AUDIT = 500  # that one row of the audit names
 _STATES = {"pending": operations.PENDING, **{state.name.lower(): (state,) for state in State}}
 _json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -160,6 +162,8 @@ def _ask(
         if not wrong:
             for message_id in wanted:
                 operations.ask(tx, Request(clock.next(_now_us()), verb, message_id, who, _now_us()))
+            if wanted:
+                append(tx, [_asked(verb, wanted, who)])
         return len(wanted), wrong
 
     with refusals_told():
@@ -167,6 +171,14 @@ def _ask(
     if wrong:
         raise CommandRefused("\n".join(wrong))
     click.echo(f"{count} asked for; the daemon does it within a second, or when it starts")
+
+
+def _asked(verb: str, ids: Sequence[int], who: str) -> AuditEntry:
+    """One row of the audit for all that a command asks for."""
+    key = str(ids[0]) if len(ids) == 1 else f"{len(ids)} messages"
+    detail = {"ids": ids[:IDS_IN_AUDIT]} if len(ids) > 1 else {}
+    words = msgspec.json.encode(detail).decode() if detail else ""
+    return AuditEntry(_now_us(), who, f"asked to {verb}", "message", key, words)
 
 
 # --- thread ----------------------------------------------------------------------------------------------------------
@@ -277,6 +289,8 @@ def thread_release(config: Config, thread_id: int, reason: str) -> None:
             now_us=_now_us(),
             new_id=lambda: clock.next(_now_us()),
         )
+        detail = msgspec.json.encode({"reason": reason}).decode()
+        append(tx, [AuditEntry(_now_us(), operator_name(), "released", "thread", str(thread_id), detail)])
         return True
 
     with refusals_told():

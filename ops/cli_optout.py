@@ -248,7 +248,7 @@ async def _import(config: Config, file: Path, total: int) -> tuple[int, int, int
 
             def work(tx: Transaction, entries: Sequence[Entry] = entries) -> list[int]:
                 opt_out_ledger.lock(tx)
-                return opt_out_ledger.merge(tx, entries, _now_us(), file.name)
+                return opt_out_ledger.merge(tx, entries, _now_us(), file.name, operator_name())
 
             try:
                 more = await store.transact(work, rows=len(chunk))

@@ -515,22 +515,6 @@ def provision_apply(file: Path, config_path: Path | None, overrides: tuple[str, 
     click.echo(f"{applied.added} added, {applied.changed} changed, {applied.unchanged} as they were")
 
 
-@provision.command("audit")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="At most so many.")
-@_json_option
-@config_options
-def provision_audit(config: Config, limit: int, as_json: bool) -> None:
-    """Who changed what, the newest first."""
-    with refusals_told():
-        rows = in_store(config, lambda tx: catalog.audit(tx, limit), reads=True)
-    if as_json:
-        say_json(rows)
-        return
-    for row in rows:
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row.at_us / 1_000_000))
-        click.echo(f"{at}  {row.who}  {row.action}  {row.kind} {row.key}  {row.detail}".rstrip())
-
-
 @click.group()
 def account() -> None:
     """ESMEs that bind to the hub."""

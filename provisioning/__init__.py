@@ -4,7 +4,7 @@
 that the message path asks. ``directories`` publishes numbers that a letter of authorization covers (H5, H9).
 """
 
-from provisioning.catalog import Applied, AuditRow, add, apply, audit, entries, get, remove, revision, update
+from provisioning.catalog import Applied, add, apply, entries, get, remove, revision, update
 from provisioning.claims import Claims
 from provisioning.directory import Directory, load_directory
 from provisioning.e164 import is_toll_free, parse_number
@@ -52,7 +52,6 @@ __all__ = [
     "Account",
     "ApiKey",
     "Applied",
-    "AuditRow",
     "BadAlias",
     "BadValue",
     "Block",
@@ -86,7 +85,6 @@ __all__ = [
     "WhiteList",
     "add",
     "apply",
-    "audit",
     "build",
     "built",
     "entries",

@@ -21,13 +21,13 @@ from provisioning.errors import Duplicate, ProvisioningError, Refused, UnknownEn
 from provisioning.model import KINDS, Account, Block, E, Entry, Number
 from provisioning.references import References, check_unused
 from provisioning.rows import DELETE, PUT, TABLES, changes, is_hashed, read_all, read_keys, row_key, to_row
-from provisioning.tables import audit_table, block_table, number_table, revision_table
-from store import Insert, Op, Transaction, Upsert
+from provisioning.tables import block_table, number_table, revision_table
+from store import Op, Transaction, Upsert
+from store.audit import AuditEntry, append
 
 _REVISION_ID = 1
 _FEW = 50  # up to so many entries, only what they meet is read; beyond, everything
 _FIRST_REVISION = Upsert(revision_table, ("id", "revision"), conflict="id", update="nothing")
-_AUDIT = Insert(audit_table, ("at_us", "who", "action", "kind", "key", "detail"))
 
 Mode = Literal["add", "update", "put"]
 
@@ -42,27 +42,6 @@ class Applied(msgspec.Struct, frozen=True):
     added: int
     changed: int
     unchanged: int
-
-
-class AuditRow(msgspec.Struct, frozen=True):
-    """One change, in the audit.
-
-    Attributes:
-        id: rises with time.
-        at_us: when.
-        who: who asked for it.
-        action: ``"added"``, ``"changed"``, ``"removed"``.
-        kind, key: what.
-        detail: JSON of the settings that became new, without secrets.
-    """
-
-    id: int
-    at_us: int
-    who: str
-    action: str
-    kind: str
-    key: str
-    detail: str
 
 
 def revision(tx: Transaction) -> int:
@@ -183,23 +162,9 @@ def remove(tx: Transaction, kind: type[E], key: str, *, who: str, now_us: int) -
     entry = get(tx, kind, key)
     tx.write(Op(DELETE[kind.KIND], [(row_key(kind.KIND, key),)]))
     check_unused(tx, entry)
-    tx.write(Op(_AUDIT, [(now_us, who, "removed", kind.KIND, key, "")]))
     _bump(tx)
+    append(tx, [AuditEntry(now_us, who, "removed", kind.KIND, key)])
     return entry
-
-
-def audit(tx: Transaction, limit: int = 100, before: int | None = None) -> list[AuditRow]:
-    """Read changes, the newest first.
-
-    Args:
-        tx: the transaction.
-        limit: at most so many.
-        before: only those with a lower id.
-    """
-    statement = sqlalchemy.select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
-    if before is not None:
-        statement = statement.where(audit_table.c.id < before)
-    return [AuditRow(*row) for row in tx.sql.execute(statement)]
 
 
 def _one(tx: Transaction, entry: Entry, mode: Mode, who: str, now_us: int) -> Applied:
@@ -289,9 +254,9 @@ def _write(tx: Transaction, differing: Sequence[tuple[int, Entry, Entry | None]]
     for kind in KINDS:
         rows = [to_row(entry, now_us) for _, entry, _ in differing if kind == entry.KIND]
         tx.write(Op(PUT[kind], rows))
+    _bump(tx)
     told = [
-        (now_us, who, "added" if old is None else "changed", entry.KIND, entry.key, changes(old, entry))
+        AuditEntry(now_us, who, "added" if old is None else "changed", entry.KIND, entry.key, changes(old, entry))
         for _, entry, old in differing
     ]
-    tx.write(Op(_AUDIT, told))
-    _bump(tx)
+    append(tx, told)

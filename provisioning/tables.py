@@ -106,15 +106,3 @@ revision_table = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
 )
-
-audit_table = Table(
-    "provisioning_audit",
-    metadata,
-    Column("id", _ID, primary_key=True, autoincrement=True),
-    Column("at_us", BigInteger, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("action", Text, nullable=False),  # added, changed, removed
-    Column("kind", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    _text("detail"),  # JSON of what was set, without secrets
-)

@@ -86,7 +86,7 @@ def test_a_number_is_provisioned_while_it_runs(site: Site) -> None:
     numbers = site.hub.json("provision", "number", "list", "--call-centre", "acme")
     assert {each["number"] for each in numbers} >= {NUMBER, NEW_NUMBER}
     assert site.hub.json("provision", "number", "show", NEW_NUMBER)["call_centre"] == "acme"
-    audit = site.hub.json("provision", "audit", "--limit", "2")
+    audit = site.hub.json("audit", "list", "--limit", "2")
     assert [(each["action"], each["kind"], each["key"]) for each in audit] == [
         ("added", "number", NEW_NUMBER),
         ("removed", "route", "*→link:carrier"),

@@ -26,7 +26,7 @@ from provisioning import (
     catalog,
     load_directory,
 )
-from store import open_store
+from store import audit, open_store
 
 LINK = built(Link, name="acme", host="h.example", system_id="s", password="geheim", window=7, tls="verify")
 GROUP = built(Group, name="carriers", links=["acme=3"], resend_refused=False)
@@ -291,16 +291,16 @@ async def test_the_audit_says_who_what_when_and_no_secret(store):
     changed = built(Link, name="acme", host="h.example", system_id="s", password="anders", window=8, tls="verify")
     await apply(store, [changed])
     await remove(store, Route, ROUTE.key)
-    rows = await store.read(lambda tx: catalog.audit(tx, 2))
+    rows = await store.read(lambda tx: audit.read(tx, 2))
     assert [(row.who, row.action, row.kind, row.key, row.at_us) for row in rows] == [
         ("test", "removed", "route", "+1→account:agg1", 7),
         ("test", "changed", "link", "acme", 5),
     ]
     assert rows[1].detail == '{"password":"***","window":8}'
-    everything = await store.read(lambda tx: catalog.audit(tx, 100))
+    everything = await store.read(lambda tx: audit.read(tx, 100))
     assert len(everything) == 12
     assert "geheim" not in repr(everything)
-    older = await store.read(lambda tx: catalog.audit(tx, 100, before=rows[1].id))
+    older = await store.read(lambda tx: audit.read(tx, 100, before=rows[1].id))
     assert older == everything[2:]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ops.cli_audit import audit
 from ops.cli_provision import account, provision
 
 HEAD = """[store]
@@ -220,7 +221,7 @@ def test_the_operator_is_told_whose_a_number_is(cli):
 
 def test_an_accounts_password(cli, tmp_path):
     cli("account", "add", "agg1", "--password-env", "PW")
-    before = cli("audit", "--json")
+    before = cli("list", "--json", group=audit)
     generated = cli("password", "agg1", "--generate", group=account).strip()
     assert len(generated) == 8
     cli("password", "agg1", group=account, stdin="geheim\n")
@@ -230,11 +231,11 @@ def test_an_accounts_password(cli, tmp_path):
     assert "8 octets" in cli("password", "agg1", group=account, stdin="nine-long\n", status=2)
     assert "there is no account" in cli("password", "agg2", "--generate", group=account, status=2)
     assert "give one of" in cli("password", "agg1", "--generate", "--password-env", "PW", group=account, status=2)
-    after = json.loads(cli("audit", "--json"))
+    after = json.loads(cli("list", "--json", group=audit))
     assert len(after) == len(json.loads(before)) + 4
     assert after[0]["detail"] == '{"password":"***"}'
 
 
 def test_the_audit_for_people(cli):
     cli("call-centre", "add", "helpline")
-    assert "added  call-centre helpline" in cli("audit")
+    assert "added  call-centre helpline" in cli("list", group=audit)

@@ -17,6 +17,7 @@ import provisioning.tables
 import threading_tokens.tables
 from ops import schema
 from store import metadata
+from store.audit_chain import AuditRow, Examination, Head
 
 OWNERS = (hub.tables, provisioning.tables, threading_tokens.tables)
 
@@ -98,3 +99,51 @@ def test_prepare_refuses_a_store_of_another_version(tmp_path: Path) -> None:
     with pytest.raises(schema.SchemaMismatch, match=r"0000.*db upgrade") as caught:
         schema.prepare(url)
     assert caught.value.has == "0000"
+
+
+def _step(engine: sqlalchemy.Engine, revision: str, *, back: bool = False) -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["store_connection"] = connection
+        (alembic.command.downgrade if back else alembic.command.upgrade)(config, revision)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_audit_of_provisioning_becomes_part_of_the_chain(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Its rows are chained in their order, the database guards them from then on, and there is a way back."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_url").replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url)
+    select = sqlalchemy.text("SELECT * FROM audit ORDER BY id")
+    try:
+        _step(engine, "0004")
+        with engine.begin() as connection:
+            for n in range(3):
+                values = {"at": n, "key": f"key {n}"}
+                connection.execute(
+                    sqlalchemy.text(
+                        "INSERT INTO provisioning_audit (at_us, who, action, kind, key, detail)"
+                        " VALUES (:at, 'cli:ann', 'added', 'link', :key, '{}')"
+                    ),
+                    values,
+                )
+        _step(engine, "0006")
+        with engine.connect() as connection:
+            rows = [AuditRow(*row) for row in connection.execute(select)]
+            head = Head(*connection.execute(sqlalchemy.text("SELECT last_id, chain FROM audit_head")).one())
+        examination = Examination()
+        assert examination.take(rows)
+        assert examination.verdict(head).is_whole
+        assert [(row.id, row.key) for row in rows] == [(1, "key 0"), (2, "key 1"), (3, "key 2")]
+        with engine.connect() as connection, pytest.raises(sqlalchemy.exc.DBAPIError, match="append-only"):
+            connection.execute(sqlalchemy.text("DELETE FROM audit"))
+        _step(engine, "0004", back=True)
+        with engine.connect() as connection:
+            back = connection.execute(sqlalchemy.text("SELECT at_us, key FROM provisioning_audit ORDER BY id")).all()
+        assert back == [(0, "key 0"), (1, "key 1"), (2, "key 2")]
+    finally:
+        engine.dispose()
