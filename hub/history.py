@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import and_, select
 
 from hub import journal
-from hub.model import Kind, State
+from hub.model import ELEMENT, Kind, State
 from hub.tables import message
 from store import Transaction
 from threading_tokens.tables import thread_table
@@ -25,6 +25,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
         by: the CSR's address, as the translator named it; empty when the customer wrote it.
         note: a word on how it stands: why it was not delivered, or ``transliterated`` when the recipient was sent it in
             other characters; empty as a rule.
+        element: the identification element (H8) that the number had then, empty when it had none.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     by: str
     note: str = ""
+    element: str = ""
 
 
 def texts(
@@ -89,6 +91,7 @@ def texts(
                 state=State(row[2]).name.lower(),
                 by="" if inbound else m.attributes.get("from", ""),
                 note=row[19],
+                element=m.attributes.get(ELEMENT, ""),
             )
         )
     return found

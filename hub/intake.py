@@ -33,6 +33,7 @@ from hub.drafts import Draft, Settlement
 from hub.enum_answers import EnumAnswers
 from hub.filtering import Filtering
 from hub.model import (
+    ELEMENT,
     Accepted,
     Arrival,
     Kind,
@@ -66,6 +67,7 @@ PART_WAIT_US = 120_000_000  # carriers deliver the parts of one text within seco
 MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be concatenated
 # A repetition may come as late as a part may, and is waited with as long as for a part.
 REMEMBERED_WAITS = 3  # times the wait for parts
+ENDPOINT_GONE = "the endpoint is gone"
 MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 
 log = structlog.get_logger("hub.intake")
@@ -81,7 +83,7 @@ class Intake:
         directory: answers the snapshot in force.
         counters: the hub's.
         opt_outs: who wants no texts.
-        part_wait_us: how long the parts of one text are waited for.
+        part_wait_us: how long the parts of one text are waited for; may be changed.
 
     Attributes:
         filtering: keeps texts back that have a way; None for no filters.
@@ -104,7 +106,7 @@ class Intake:
         self._directory = directory
         self._counters = counters
         self._opt_outs = opt_outs
-        self._part_wait_us = part_wait_us
+        self.part_wait_us = part_wait_us
         self._wholes: OrderedDict[Key, Whole] = OrderedDict()
         self.filtering: Filtering | None = None
         self.answers: EnumAnswers | None = None
@@ -147,9 +149,10 @@ class Intake:
             drafts = self.filtering.sift(endpoint, drafts, verdicts)
         if drafts or news:
             replies = self._expect(endpoint, drafts) if threads is None else []
-            for name in {draft.route.endpoint for draft in (*drafts, *replies)}:
-                if self._dispatchers[name].is_catching_up:
-                    await self._dispatchers[name].admission()
+            if not await self._admission({draft.route.endpoint for draft in (*drafts, *replies)}):
+                if self.filtering is not None:
+                    self.filtering.take_back(endpoint, drafts)
+                return self._refused(endpoint, verdicts, ENDPOINT_GONE)
             try:
                 await self._write(endpoint, drafts, replies, [arrivals[i] for i in news], as_one=as_one)
             except (StoreError, Contention) as error:
@@ -174,9 +177,18 @@ class Intake:
         self._counters.count("accepted", endpoint, len(drafts) - len(out))
         return verdicts  # type: ignore[return-value]  # every index was filled
 
-    def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception) -> list[Verdict]:
+    async def _admission(self, names: set[str]) -> bool:
+        """Wait until these endpoints' arrivals may be reserved for. Returns: False when one was taken off the road."""
+        for name in names:
+            dispatcher = self._dispatchers.get(name)
+            if dispatcher is not None and dispatcher.is_catching_up:
+                await dispatcher.admission()
+        return all(name in self._dispatchers for name in names)
+
+    def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception | str) -> list[Verdict]:
         """The verdicts when nothing was written."""
-        log.warning("journal refused a batch", endpoint=endpoint, size=len(verdicts), error=type(error).__name__)
+        word = error if isinstance(error, str) else type(error).__name__
+        log.warning("journal refused a batch", endpoint=endpoint, size=len(verdicts), error=word)
         self._counters.count("try_later", endpoint, verdicts.count(None))
         later = TryLater(5.0 if isinstance(error, StoreFull) else 1.0)
         return [later if verdict is None else verdict for verdict in verdicts]
@@ -305,7 +317,7 @@ class Intake:
             token=thread.token if thread is not None else "",
             designation=thread.address if thread is not None else "",
             thread_news=news,
-            attributes=arrival.attributes,
+            attributes={**arrival.attributes, ELEMENT: route.element} if route.element else arrival.attributes,
         )
 
     # --- the write ---------------------------------------------------------------------------------------------------
@@ -400,7 +412,7 @@ class Intake:
         """Journal arriving parts; make whole texts of those that are complete."""
         if not parts:
             return
-        deadline_us = now_us + self._part_wait_us
+        deadline_us = now_us + self.part_wait_us
         waiting = self._waiting_parts(tx, [key_of(endpoint, d.part) for d in parts])
         wholes: dict[Key, Whole] = {}
         ended: list[tuple[int, int]] = []
@@ -428,7 +440,7 @@ class Intake:
                 ended += [(i, message_id) for i in ids_of(group) if i != draft.part_id]
                 draft.arrival = whole_of(group, c.total)
                 draft.whole = wholes[key] = Whole(
-                    key, message_id, group, now_us + REMEMBERED_WAITS * self._part_wait_us
+                    key, message_id, group, now_us + REMEMBERED_WAITS * self.part_wait_us
                 )
                 del waiting[key]
             rows.append(
@@ -529,6 +541,8 @@ class Intake:
             decided = self._decide(key[0], arrival, None, now_us)
             if isinstance(decided, routing.Route) and await self._is_out(arrival, decided):
                 decided = Reason.OPTED_OUT
+            if isinstance(decided, routing.Route) and decided.endpoint not in self._dispatchers:
+                continue  # taken off the road while the ledger was asked: decided anew by the next sweep
             if isinstance(decided, Reason):
                 await self._bury_waiting(key, decided, now_us)
             else:

@@ -18,6 +18,12 @@ import msgspec
 
 NO_ATTRIBUTES: dict[str, str] = {}
 
+ELEMENT = "element"
+"""Attribute of a message: the identification element (H8) of the call centre's number that it is to or from; in transit
+of its destination, when that is known."""
+REMOTE_ELEMENT = "remote_element"
+"""Attribute: the element that the sender's own network names for the sender."""
+
 SEAM_OPEN = "seam_open"
 """Attribute of a part: its last character stands for half of one that was cut in two."""
 SEAM_FIRST = "seam_first"

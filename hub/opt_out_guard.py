@@ -103,7 +103,7 @@ class OptOuts:
             elif word.verb is Verb.STOP_ALL:
                 self.learn((scope_of(route.call_centre),))
         source = routing.origin_of(self._directory(), route.call_centre, route.number, None)
-        back = routing.Route(way, route.call_centre, route.number, route.customer)
+        back = routing.Route(way, route.call_centre, route.number, route.customer, route.element)
         draft.reply = Draft(-1, Arrival(source=route.number, destination=route.customer), back, source)
         draft.reply.complete = False
         return draft.reply

@@ -38,12 +38,15 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         call_centre: the tenant, empty in transit.
         number: the call centre's number that the customer knows, empty in transit.
         customer: the other side of the thread, empty in transit.
+        element: identification element of the call centre's number (H8); in transit of the destination, when an ENUM
+            answer names it.
     """
 
     endpoint: str
     call_centre: str = ""
     number: str = ""
     customer: str = ""
+    element: str = ""
 
 
 def is_e164(address: str) -> bool:
@@ -78,13 +81,20 @@ def way_of(
         answers: what carrier directories say, when the daemon has them.
         besides: see ``RouteTable.choose``.
     """
+    return _way_and_element(destination, directory, now_us, answers, besides)[0]
+
+
+def _way_and_element(
+    destination: str, directory: Directory, now_us: int, answers: EnumAnswers | None, besides: Collection[str] = ()
+) -> tuple[str | None, str]:
+    """The way, and the element that an answer gave the destination; empty without one."""
     if answers is not None and destination[0] == "+":
         answer = answers.answer(destination)
         if answer is not None and now_us < answer.valid_until_us:
             if answer.endpoint in directory.endpoints and answer.endpoint not in besides:
-                return answer.endpoint
-            return directory.routes.choose(destination, now_us, answer.element, besides)
-    return directory.routes.choose(destination, now_us, "", besides)
+                return answer.endpoint, answer.element
+            return directory.routes.choose(destination, now_us, answer.element, besides), answer.element
+    return directory.routes.choose(destination, now_us, "", besides), ""
 
 
 def decide_from_network(
@@ -107,19 +117,18 @@ def decide_from_network(
         desk = directory.desk_of(number.call_centre)
         if desk is None:
             return Reason.NO_ROUTE
-        return Route(f"desk:{desk.name}", number.call_centre, destination, arrival.source)
+        return Route(f"desk:{desk.name}", number.call_centre, destination, arrival.source, number.element)
     if directory.is_suspended(destination):  # a route that covers it would carry it out again
         return Reason.NO_ROUTE
     if not is_e164(destination) and not (destination.isdecimal() and destination.isascii()):
         return Reason.BAD_DESTINATION
     besides = directory.homes.get(came_by, ())
     # The first is what the second comes to where there are no answers, without a call more for each text in transit.
-    endpoint = (
-        directory.routes.choose(destination, now_us, "", besides)
-        if answers is None
-        else way_of(destination, directory, now_us, answers, besides)
-    )
-    return Reason.NO_ROUTE if endpoint is None or endpoint in besides else Route(endpoint)
+    if answers is None:
+        endpoint, element = directory.routes.choose(destination, now_us, "", besides), ""
+    else:
+        endpoint, element = _way_and_element(destination, directory, now_us, answers, besides)
+    return Reason.NO_ROUTE if endpoint is None or endpoint in besides else Route(endpoint, element=element)
 
 
 def decide_from_desk(
@@ -160,11 +169,11 @@ def decide_from_desk(
     for told in ways:  # one that was removed since is passed over
         way = conversation_way(told, directory)
         if way in directory.endpoints:
-            return Route(way, call_centre, source, customer)
+            return Route(way, call_centre, source, customer, number.element)
     found = way_of(customer, directory, now_us, answers)
-    return (
-        Reason.NO_ROUTE if found is None else Route(conversation_way(found, directory), call_centre, source, customer)
-    )
+    if found is None:
+        return Reason.NO_ROUTE
+    return Route(conversation_way(found, directory), call_centre, source, customer, number.element)
 
 
 def conversation_way(endpoint: str, directory: Directory) -> str:

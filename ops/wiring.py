@@ -184,6 +184,7 @@ def _dialect(peer: Link | Account, **own: Any) -> Dialect:
         method=Method(peer.long_message),
         country_code=_country_code(peer.default_region),
         plus=peer.address_plus,
+        element_tlv=peer.element_tlv,
         **own,
     )
 

@@ -36,7 +36,19 @@ MESSAGE_ID_FORMS = ("exact", "folded", "response-hex", "receipt-hex")
 BIND_TYPES = ("trx", "tx", "rx")
 MAX_RULES = 1000  # of TON and NPI: each text is held against them one after the other
 
+_VENDOR_TAGS = range(0x1400, 0x4000)  # SMPP 3.4 §5.3.2: reserved for vendors
 _ANY_TON = "-1 lets the address itself decide"
+
+
+ElementTlv = Annotated[
+    int,
+    spec(
+        "Tag of the TLV for identification elements, 5120 to 16383 (0x1400 to 0x3FFF); 0 for none. In it goes the "
+        "element of the call centre's number to the peer, and comes the element of the peer's sender (H8).",
+        minimum=0,
+        maximum=_VENDOR_TAGS[-1],
+    ),
+]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +142,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     address_plus: Annotated[bool, spec("Send E.164 addresses with their '+'; most SMSCs want digits alone.")] = False
     default_region: DefaultRegion = ""
     service_type: Annotated[str, spec("Sent with each text.", maximum=5, read=syntax.read_ascii)] = ""
+    element_tlv: ElementTlv = 0
     outbind_port: Annotated[
         int,
         spec("Port to listen on for an SMSC that calls with outbind; 0 for none.", minimum=0, maximum=65_535),
@@ -243,6 +256,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     receipts: Annotated[bool, spec("Send it the receipts it asks for (H31).")] = True
     default_region: DefaultRegion = ""
     address_plus: Annotated[bool, spec("Send E.164 addresses with their '+'.")] = False
+    element_tlv: ElementTlv = 0
     outbind_host: Annotated[
         str,
         spec(
@@ -278,6 +292,9 @@ def check_smpp(entry: Link | Account) -> list[BadValue]:
     region = entry.default_region
     if region and not (len(region) == 2 and region.isascii() and region.isalpha() and region.isupper()):
         problems.append(BadValue("default_region", region, "write two capital letters, for example 'US'"))
+    if entry.element_tlv and entry.element_tlv not in _VENDOR_TAGS:
+        why = "is a tag of the standard's: write one of 5120 to 16383 (0x1400 to 0x3FFF), or 0 for none"
+        problems.append(BadValue("element_tlv", entry.element_tlv, why))
     return problems + (_check_account(entry) if isinstance(entry, Account) else _check_link(entry))
 
 

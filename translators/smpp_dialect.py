@@ -38,6 +38,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         transliterate: ``"to-fit"`` to transliterate what would make a text UCS-2, or ``"never"``.
         send_validity: whether a carrier is told until when a text is worth trying.
         submit_with: the PDU that a carrier is sent texts in: ``"submit_sm"`` or ``"data_sm"``.
+        element_tlv: the tag of the TLV that holds an identification element, both ways; 0 for none.
     """
 
     default: Alphabet = GSM7
@@ -57,3 +58,4 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     transliterate: str = "never"
     send_validity: bool = False
     submit_with: str = "submit_sm"
+    element_tlv: int = 0

@@ -40,7 +40,7 @@ from smpp.events import Answer, Lost
 from smpp.session import Session, SessionEnded
 from smpp.states import State
 from store import StoreError
-from translators import smpp_messages, smpp_requests
+from translators import smpp_elements, smpp_messages, smpp_requests
 from translators.pace import Pace
 from translators.smpp_addresses import address_of
 from translators.smpp_dialect import DATA_SM, TO_FIT
@@ -322,6 +322,9 @@ class SmppEndpoint:
 
     def _read(self, pdu: MessagePdu, now_us: int) -> Arrival:
         """What a PDU brings. Raises: BadMessage."""
+        tag = self.dialect.element_tlv
+        if tag and pdu.tlvs and smpp_elements.is_bad(pdu, tag):
+            self._faults[smpp_elements.BAD_ELEMENT] += 1
         return smpp_messages.read_message(pdu, self.dialect, now_us)
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:

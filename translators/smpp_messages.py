@@ -11,6 +11,7 @@ from typing import Final
 
 from hub.model import (
     NO_ATTRIBUTES,
+    REMOTE_ELEMENT,
     SEAM_FIRST,
     SEAM_OPEN,
     Arrival,
@@ -38,6 +39,7 @@ from smpp.reassembly import BadHeader, UserData, message_octets, user_data
 from smpp.timeformat import parse_time
 from translators.smpp_addresses import address_of
 from translators.smpp_dialect import Dialect, MessagePdu, ShortMessage
+from translators.smpp_elements import remote_element
 from translators.smpp_writing import (
     MAX_RECEIPT_ID,
     TRANSLITERATED,
@@ -154,7 +156,7 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
             receipt_wanted=wanted,
             validity_us=validity_us,
             not_before_us=not_before_us,
-            attributes=_attributes_of_octets(pdu, data),
+            attributes=_attributes_of_octets(pdu, data, dialect),
         )
     if dialect.packed and isinstance(alphabet, SeptetAlphabet):
         octets = unpack(octets, fill_bits(header_octets))
@@ -166,7 +168,7 @@ def read_message(pdu: MessagePdu, dialect: Dialect, now_us: int) -> Arrival:
         and not alphabet.shift_elements  # who names septet tables sends septets
     ):
         alphabet = UCS2
-    attributes = _attributes(pdu) if pdu.service_type or pdu.tlvs else NO_ATTRIBUTES
+    attributes = _attributes(pdu, dialect) if pdu.service_type or pdu.tlvs else NO_ATTRIBUTES
     if concatenation is None:
         text = alphabet.decode(octets)
     else:
@@ -192,21 +194,27 @@ def _seams(alphabet: SeptetAlphabet, octets: bytes) -> dict[str, str]:
     return seams | {SEAM_FIRST: behind} if behind else seams
 
 
-def _attributes(pdu: MessagePdu) -> dict[str, str]:
+def _attributes(pdu: MessagePdu, dialect: Dialect) -> dict[str, str]:
     attributes = {"service_type": pdu.service_type} if pdu.service_type else {}
     reference = tlv.raw(pdu, _REFERENCE_TAG)
     if reference is not None and len(reference) == _REFERENCE_OCTETS:
         attributes["user_message_reference"] = reference.hex()
+    element = remote_element(pdu, dialect.element_tlv)
+    if element:
+        attributes[REMOTE_ELEMENT] = element
     return attributes
 
 
-def _attributes_of_octets(pdu: MessagePdu, data: UserData) -> dict[str, str]:
+def _attributes_of_octets(pdu: MessagePdu, data: UserData, dialect: Dialect) -> dict[str, str]:
     """What a message that is no text needs to be written again as it came: it passes part by part, never put together.
 
     ``esm_class`` says by UDHI that a header is in front; ``sar`` which of how many parts it is and ``ports`` which
     applications it is between, where TLVs say so.
     """
-    attributes = _attributes(pdu) | {"data_coding": str(pdu.data_coding), "esm_class": str(pdu.esm_class & _UDHI)}
+    attributes = _attributes(pdu, dialect) | {
+        "data_coding": str(pdu.data_coding),
+        "esm_class": str(pdu.esm_class & _UDHI),
+    }
     c = data.concatenation
     if c is not None and data.udh is None:
         attributes["sar"] = f"{c.reference},{c.total},{c.number}"

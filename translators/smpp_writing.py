@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hub.errors import Unsplittable
-from hub.model import Kind, Message, ReceiptState, ReceiptWanted
+from hub.model import ELEMENT, Kind, Message, ReceiptState, ReceiptWanted
 from smpp import receipt as smpp_receipt
 from smpp.alphabet import UnencodableText
 from smpp.constants import EsmClass, RegisteredDelivery
@@ -25,6 +25,7 @@ from smpp.tlv import make as make_tlv
 from smpp.transliteration import segment_to_fit
 from translators.smpp_addresses import address_by_rules
 from translators.smpp_dialect import DATA_SM, TO_FIT, Dialect, MessagePdu, ShortMessage
+from translators.smpp_elements import element_tlvs
 
 MAX_RECEIPT_ID: Final = 64  # SMPP 3.4 §5.2.23: message_id, without its NUL
 MAX_SERVICE_TYPE: Final = 5  # likewise (§5.2.11)
@@ -90,6 +91,7 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
         service_type = dialect.service_type
     to_carrier = make is SubmitSm
     validity = _until(message.expires_us) if to_carrier and dialect.send_validity else ""
+    told = element_tlvs(message.attributes.get(ELEMENT, ""), dialect.element_tlv) if dialect.element_tlv else ()
 
     def build(
         esm_class: int, data_coding: int, short_message: bytes, tlvs: tuple[tuple[int, bytes], ...]
@@ -107,7 +109,7 @@ def write_messages(message: Message, dialect: Dialect, make: type[SubmitSm] | ty
             registered_delivery=registered,
             data_coding=data_coding,
             short_message=short_message,
-            tlvs=tlvs,
+            tlvs=(*tlvs, *told) if told else tlvs,
         )
 
     if message.data is not None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from hub.model import Message, Reason, Receipt, ReceiptState, Rejected, TryLater
+from hub.model import ELEMENT, Message, Reason, Receipt, ReceiptState, Rejected, TryLater
 from translators.xmpp.errors import BadJid
 from translators.xmpp.jid import Jid, address_of, escape_node, number_of, parse_jid
 from translators.xmpp.stream import Element, escape_attribute, escape_text
@@ -187,10 +187,10 @@ def _marks(message: Message) -> str:
     attributes = message.attributes
     marks.append(f"channel='{escape_attribute(attributes.get('channel', 'sms'))}'")
     marks.extend(
-        f"{name}='{escape_attribute(attributes[name])}'"
-        for name in ("product", "identification", "opt-out")
-        if attributes.get(name)
+        f"{name}='{escape_attribute(attributes[name])}'" for name in ("product", "opt-out") if attributes.get(name)
     )
+    if ELEMENT in attributes:
+        marks.append(f"identification='{escape_attribute(attributes[ELEMENT])}'")
     return " ".join(marks)
 
 

@@ -156,7 +156,7 @@ def test_every_reason_of_a_thread_validates(schema: xmlschema.XMLSchema, because
         {"data": b"\x00\x01", "text": ""},
         {
             "attributes": {
-                "identification": "<SPID'",
+                "element": "<SPID'",
                 "media_url": "https://a/?b&c https://d",
                 "media_description": "<d>",
             }
