@@ -6,14 +6,18 @@ See ``model`` for what the annotations are for, ``coverage`` for what a letter c
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from provisioning import syntax
-from provisioning.errors import BadValue
+from provisioning.errors import BadValue, SignedLetter
 from provisioning.fields import spec
+
+TERMS = ("name", "call_centre", "owner", "designee", "purpose", "numbers", "valid_from", "valid_until")
+"""What a signature stands under: of a signed letter these never change."""
 
 WARN_DAYS = 30  # a new letter goes to be signed by post, and back
 MAX_RANGES = 20_000  # a letter that lists each number by itself; the store keeps it as one row
@@ -144,3 +148,31 @@ def state_of(loa: Loa, today: str, within_days: int = WARN_DAYS) -> str:
     if left is None or left > within_days:
         return "valid"
     return "expires today" if left == 0 else f"expires in {left} day{'' if left == 1 else 's'}"
+
+
+def terms_of(loa: Loa) -> dict[str, Any]:
+    """What a signature stands under."""
+    return {name: getattr(loa, name) for name in TERMS}
+
+
+def terms_digest(loa: Loa) -> str:
+    """A name of a letter's terms, which is on each page of its draft: ``sha256:`` and 64 hexadecimal digits.
+
+    Two letters have one digest when all their terms are equal to the letter. Made of JSON with sorted keys, so that
+    others can make it too.
+    """
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(terms_of(loa), order="sorted")).hexdigest()
+
+
+def check_change(old: Loa, new: Loa) -> None:
+    """Refuse what would make a signature stand under other words than were signed.
+
+    Raises: SignedLetter.
+    """
+    if not is_signed(old):
+        return
+    if not is_signed(new):
+        raise SignedLetter(old.name, "signed_by", "and a signature is not taken back: remove the letter")
+    for name in TERMS:
+        if getattr(old, name) != getattr(new, name):
+            raise SignedLetter(old.name, name, "and its terms do not change: add a new letter, and remove this one")

@@ -142,6 +142,20 @@ class StillInUse(ProvisioningError):
         self.users = tuple(users)
 
 
+class SignedLetter(ProvisioningError):
+    """A letter of authorization is signed, and would say something else than its owner signed (H9).
+
+    Attributes:
+        key: the letter.
+        field: what was to change.
+    """
+
+    def __init__(self, key: str, field: str, why: str) -> None:
+        super().__init__(f"loa {key!r}: {field} cannot change: it is signed, {why}")
+        self.key = key
+        self.field = field
+
+
 class UnreadableSecret(ProvisioningError):
     """A secret's file or variable cannot be read.
 
