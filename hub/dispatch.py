@@ -36,8 +36,9 @@ from hub.cursors import Alarm, Cursor
 from hub.endpoint import Endpoint
 from hub.errors import Unsplittable
 from hub.grips import Grips
-from hub.lanes import Entry, Lane, Lanes
+from hub.lanes import Lane, Lanes
 from hub.model import Kind, Message, Part, State
+from hub.queued import Queued
 from store import Store, StoreError
 
 HEADS = 10_000  # entries held in memory for each endpoint; about 1 KB each
@@ -50,64 +51,6 @@ ADMISSION_S = 0.25  # how long arrivals wait at most for a scan to catch up
 STORE_RETRY_S = 0.5
 
 log = structlog.get_logger("hub.dispatch")
-
-
-class Queued(Entry):
-    """A message in its lane.
-
-    Attributes:
-        id: the message's id.
-        message: the message; None between ``reserve`` and its commit where only the writer can complete it (threads).
-        payloads: what the endpoint's ``split`` made of it, once it was its turn.
-        next_part: parts answered for.
-        attempts: temporary refusals so far.
-        in_doubt: times that an answer was lost.
-        doubtful: True when the part that is next may have arrived already.
-        unanswered: True when a restart found it submitted: on a link that holds what is in doubt, it goes no further.
-        claimed: True when its row says SUBMITTING.
-        seized: True when it was promised a place of the endpoint's room.
-        flying: True while the endpoint has it.
-        handed: parts handed over since it was loaded.
-        expecting: of these, parts that a receipt is awaited for.
-    """
-
-    __slots__ = (
-        "attempts",
-        "claimed",
-        "doubtful",
-        "expecting",
-        "flying",
-        "handed",
-        "id",
-        "in_doubt",
-        "message",
-        "next_part",
-        "payloads",
-        "seized",
-        "unanswered",
-    )
-
-    def __init__(self, message_id: int, message: Message | None) -> None:
-        super().__init__()
-        self.id = message_id
-        self.message = message
-        self.payloads: Sequence[Any] | None = None
-        self.next_part = 0
-        self.attempts = 0
-        self.in_doubt = 0
-        self.doubtful = False
-        self.unanswered = False
-        self.claimed = False
-        self.seized = False
-        self.flying = False
-        self.handed = 0
-        self.expecting = 0
-
-    def stands(self, standing: journal.Standing) -> None:
-        """Take over how far its row has come."""
-        self.next_part = standing.next_part
-        self.attempts = standing.attempts
-        self.in_doubt = standing.in_doubt
 
 
 Finish = Callable[["Dispatcher", list[tuple[Queued, str]]], Awaitable[None]]
@@ -167,6 +110,7 @@ class Dispatcher:
         self._receipts_first = False
         self._catching_up: trio.Event | None = None
         self._wakeup = trio.Event()
+        self._running = trio.CancelScope()
 
     # --- intake's side -----------------------------------------------------------------------------------------------
 
@@ -348,7 +292,34 @@ class Dispatcher:
             if self._gone_while_reading is not None:
                 self._gone_while_reading.add(gone.id)
 
+    def keep_to_settings(self) -> None:
+        """The endpoint has other gaps, or cuts texts in another way. What was begun goes on as it was cut."""
+        endpoint = self.endpoint
+        self._paced = endpoint.source_gap_us > 0
+        self.lanes.keep_to(endpoint.gap_us, endpoint.source_gap_us)
+        for entry in self.held.values():
+            if not (entry.next_part or entry.flying or entry.doubtful):
+                entry.payloads = None
+        self._wakeup.set()
+
+    def hold(self, heads: int) -> None:
+        """Hold at most so many entries from now on."""
+        self._heads = heads
+        self._wakeup.set()
+
     # --- the end ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is on its way: not to the journal, not on the wire, not in somebody's hands."""
+        left = self._texts.on_the_way or self._left_to_lane or self._left_until_due or self._replaying
+        if left or self.grips or self._seized:
+            return False
+        return not any(entry.held or entry.flying or _is_busy(entry) for entry in self.held.values())
+
+    def stop(self) -> None:
+        """Feed the endpoint no more."""
+        self._running.cancel()
 
     def unsent(self) -> list[tuple[Any, ...]]:
         """Rows of ``journal.move_message`` for what is claimed and not on the wire, when no session is left.
@@ -360,6 +331,13 @@ class Dispatcher:
             for entry in self.held.values()
             if entry.claimed and not entry.held and not entry.doubtful and not _is_busy(entry)
         ]
+
+    def put_down(self, message_ids: Sequence[int]) -> None:
+        """The rows of these, which ``unsent`` answered, say that they are not on the wire."""
+        for message_id in message_ids:
+            entry = self.held.get(message_id)
+            if entry is not None:
+                entry.claimed = False
 
     # --- the operator's side -----------------------------------------------------------------------------------------
 
@@ -438,16 +416,17 @@ class Dispatcher:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Feed the endpoint until cancelled."""
-        while True:
-            try:
-                progressed = await self._round()
-            except StoreError as error:
-                log.warning("the store refused, dispatch goes on", endpoint=self.name, error=type(error).__name__)
-                await trio.sleep(STORE_RETRY_S)
-                continue
-            if not progressed:
-                await self._pause()
+        """Feed the endpoint until cancelled, or until ``stop``."""
+        with self._running:
+            while True:
+                try:
+                    progressed = await self._round()
+                except StoreError as error:
+                    log.warning("the store refused, dispatch goes on", endpoint=self.name, error=type(error).__name__)
+                    await trio.sleep(STORE_RETRY_S)
+                    continue
+                if not progressed:
+                    await self._pause()
 
     async def _pause(self) -> None:
         wakeup_us = self.lanes.next_wakeup()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hub.dispatch import Queued
 from hub.model import Arrival, Message, Reason
 from hub.opt_out import ORDINARY, Decision, Word
 from hub.parts import Whole
+from hub.queued import Queued
 from hub.routing import Route
 from threading_tokens import Thread
 

@@ -23,6 +23,9 @@ class Grips:
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._ends
 
+    def __len__(self) -> int:
+        return len(self._ends)
+
     def begin(self, message_id: int) -> None:
         """Somebody has hold of it."""
         self._ends[message_id] = trio.Event()

@@ -14,7 +14,7 @@ import trio
 
 from hub import feed, journal, operations, routing
 from hub.alerts import Alerts
-from hub.dispatch import HEADS, Dispatcher, Queued
+from hub.dispatch import HEADS, Dispatcher
 from hub.endpoint import Endpoint, TakesAlerts
 from hub.enum_answers import EnumAnswers
 from hub.errors import UnknownEndpoint
@@ -25,6 +25,7 @@ from hub.model import Arrival, Effect, Fate, Kind, Message, Name, Outcome, State
 from hub.opt_out_follower import REASON, OptOutFollower
 from hub.opt_out_guard import OptOuts
 from hub.outcomes import Outcomes
+from hub.queued import Queued
 from hub.requests import Requests
 from hub.retry import DEFAULT_WAITS, RetryWaits
 from hub.statistics import Counters
@@ -38,6 +39,8 @@ EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 60.0
 THREADS_PAGE = 500  # threads ended in one write: intake waits for it
 EXPIRY_PAGE = 1000  # messages ended in one write
+DETACH_S = 30.0  # what is on its way when an endpoint is taken off the road
+LOOK_S = 0.05
 
 log = structlog.get_logger("hub")
 
@@ -198,7 +201,9 @@ class Hub:
 
     def wake(self, endpoint: str) -> None:
         """See ``hub.endpoint.Road``."""
-        self._dispatchers[endpoint].wake()
+        dispatcher = self._dispatchers.get(endpoint)
+        if dispatcher is not None:  # one that was taken off the road may still have sessions that end
+            dispatcher.wake()
 
     # --- wiring ------------------------------------------------------------------------------------------------------
 
@@ -214,6 +219,57 @@ class Hub:
         self._dispatchers[endpoint.name] = dispatcher
         if self._nursery is not None:
             self._nursery.start_soon(dispatcher.run)
+
+    def keep_to_settings(self, endpoint: str, *, hold_in_doubt: bool = False) -> None:
+        """An endpoint's settings have changed: its gaps, its dialect. Raises: UnknownEndpoint."""
+        dispatcher = self.dispatcher(endpoint)
+        dispatcher.hold_in_doubt = hold_in_doubt
+        dispatcher.keep_to_settings()
+
+    def keep_to_limits(self, *, heads: int, part_wait_us: int, waits: RetryWaits) -> None:
+        """Other bounds hold from now on; see the arguments of the hub."""
+        self._heads = heads
+        self._intake.part_wait_us = part_wait_us
+        self._outcomes.waits = waits
+        for dispatcher in self._dispatchers.values():
+            dispatcher.hold(heads)
+
+    async def detach(self, endpoint: str, within_s: float = DETACH_S) -> bool:
+        """Take an endpoint off the road. What waits for it stays in the store, as it stands.
+
+        Before: put a snapshot in force that leads nothing to it, and end its sessions; then it has no room and gets
+        nothing more. What is on its way to the journal or back from the wire is waited for.
+
+        Args:
+            endpoint: its name.
+            within_s: how long. What is not back by then is found in doubt when the endpoint is there again.
+
+        Returns: whether everything was back.
+        Cancellation: it stays on the road.
+        Raises: UnknownEndpoint.
+        """
+        dispatcher = self.dispatcher(endpoint)
+        quiet = False
+        with trio.move_on_after(within_s):
+            while not quiet:
+                try:
+                    await self.store.transact(lambda tx: None)  # behind it, what was on its way is on disk
+                    await trio.lowlevel.checkpoint()
+                    moves = dispatcher.unsent()
+                    if moves:
+                        await self.store.commit([Op(journal.move_message, moves)])
+                        dispatcher.put_down([move[0] for move in moves])
+                except StoreError as error:
+                    log.warning("the store refused, detaching goes on", endpoint=endpoint, error=type(error).__name__)
+                    moves = []
+                quiet = dispatcher.is_quiet and not dispatcher.unsent()
+                if not quiet:
+                    await trio.sleep(LOOK_S)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        # Nothing may run between the last look and this.
+        del self._dispatchers[endpoint]
+        dispatcher.stop()
+        return quiet
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Move messages until cancelled."""

@@ -119,6 +119,12 @@ class Lanes(Generic[E]):
         self._paced = source_gap_us > 0
         self.size = 0  # entries held, those on the wire included
 
+    def keep_to(self, gap_us: int, source_gap_us: int) -> None:
+        """Keep to other gaps from the next submission on. A lane without a source gets its own once it has run dry."""
+        self.gap_us = gap_us
+        self._sources.gap_us = source_gap_us
+        self._paced = source_gap_us > 0
+
     def __len__(self) -> int:
         return len(self._lanes)
 
@@ -149,7 +155,7 @@ class Lanes(Generic[E]):
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
-        if self._paced and source and lane.source is None:
+        if self._paced and source and lane.source is None and lane.head is None and not lane.queued:
             self._sources.enrol(lane, source)
         entry.lane = lane
         if lane.head is None:

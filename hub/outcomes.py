@@ -21,8 +21,9 @@ import structlog
 import trio
 
 from hub import feed, journal, receipts
-from hub.dispatch import Dispatcher, Queued
+from hub.dispatch import Dispatcher
 from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
+from hub.queued import Queued
 from hub.retry import DEFAULT_WAITS, THROTTLE_WAIT_US, RetryWaits, decide_retry
 from hub.statistics import Counters
 from store import Op, Store, StoreError, StoreUnavailable, Transaction
@@ -83,7 +84,7 @@ class Outcomes:
         clock: now in microseconds.
         dispatchers: by endpoint name; the hub's, live.
         counters: the hub's.
-        waits: of retries.
+        waits: of retries; may be changed.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Outcomes:
         counters: Counters,
         waits: RetryWaits = DEFAULT_WAITS,
     ) -> None:
-        self._waits = waits
+        self.waits = waits
         self._store = store
         self._clock = clock
         self._dispatchers = dispatchers
@@ -102,7 +103,10 @@ class Outcomes:
 
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
         """See ``hub.endpoint.Road.report``. Never gives up: an outcome that is not journalled would be a duplicate."""
-        dispatcher = self._dispatchers[endpoint]
+        dispatcher = self._dispatchers.get(endpoint)
+        if dispatcher is None:  # taken off the road before it had answered: its rows say that they are in doubt
+            log.warning("outcomes of an endpoint that is gone", endpoint=endpoint, outcomes=len(outcomes))
+            return
         now_us = self._clock()
         batch = Batch()
         for outcome in outcomes:
@@ -275,7 +279,7 @@ class Outcomes:
             message.expires_us,
             now_us,
             outcome.retry_after_us,
-            self._waits,
+            self.waits,
         )
         if due_us is None:
             reason = outcome.reason or "attempts-used-up"

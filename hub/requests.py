@@ -27,11 +27,12 @@ import trio
 from sqlalchemy import Select, select
 
 from hub import feed, journal, operations, receipts
-from hub.dispatch import Dispatcher, Queued
+from hub.dispatch import Dispatcher
 from hub.intake import MAX_TEXT_CHARACTERS
 from hub.model import Effect, Fate, Kind, Message, Name, ReceiptState, State
 from hub.outcomes import WORDS, Outcomes
 from hub.parts import mended
+from hub.queued import Queued
 from hub.tables import arrived_part, message
 from store import Op, SelectByKeys, Store, StoreError, StoreUnavailable, Transaction, Update
 
