@@ -13,6 +13,7 @@ from provisioning.model import (
     ApiKey,
     Block,
     CallCentre,
+    CarrierDirectory,
     Desk,
     Entry,
     Group,
@@ -25,6 +26,7 @@ from provisioning.model import (
     WhiteList,
     block_key,
 )
+from provisioning.publication import users_of
 from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
 from provisioning.ways import AGREED
@@ -187,6 +189,8 @@ def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
         for centre in read_all(tx, CallCentre):
             if centre.default_link == entry.endpoint:
                 yield f"call-centre {centre.name!r}"
+    elif isinstance(entry, CarrierDirectory):
+        yield from users_of(tx, entry.name)  # nobody would take its numbers out of it again
     elif isinstance(entry, (Number, Block)):
         yield from _orphans(tx, entry)
 

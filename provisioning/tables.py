@@ -61,8 +61,9 @@ publication_table = Table(
     Column("digits", BigInteger, primary_key=True, autoincrement=False),
     Column("call_centre", Text, nullable=False),
     Column("wanted", SmallInteger, nullable=False),  # 1: it shall be there, 0: it shall not
-    Column("state", SmallInteger, nullable=False),  # see provisioning/publication.py
+    Column("state", SmallInteger, nullable=False),  # see provisioning/publishing_rules.py
     Column("content", Text, nullable=False),  # digest of what the directory was last told, or empty
+    Column("submission", BigInteger, nullable=False),  # names the last telling; rising
     Column("remote_id", Text, nullable=False),  # the directory's name of the transaction
     Column("attempts", SmallInteger, nullable=False),
     Column("next_us", BigInteger, nullable=False),

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("wanted", sa.SmallInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("submission", sa.BigInteger(), nullable=False),
         sa.Column("remote_id", sa.Text(), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("next_us", sa.BigInteger(), nullable=False),
