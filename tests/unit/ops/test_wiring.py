@@ -39,6 +39,7 @@ OTHERS: dict[str, Any] = {
     "director": "other@example.net",
     "call_centre": "other",
     "default_region": "GB",
+    "element_tlv": 0x1400,
     "service_type": "CMT",
     "system_type": "VMA",
     "allowed_ips": ["192.0.2.0/24"],
