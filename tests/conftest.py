@@ -70,6 +70,8 @@ _PROGRAMS = {
     # Debian's file: Prosody takes no --version, it starts.
     "Prosody": ["cat", "/usr/lib/prosody/prosody.version"],
     "tshark": ["tshark", "--version"],
+    "BIND": ["named", "-v"],
+    "Knot": ["knotd", "--version"],
     "node": ["node", "--version"],
 }
 _PEERS = ["slixmpp", "smpplib"]
