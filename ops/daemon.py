@@ -31,7 +31,7 @@ from hub import Hub
 from hub.endpoint import Endpoint
 from hub.retry import RetryWaits
 from hub.routing import rules_of
-from ops import http, metrics, schema, wiring
+from ops import metrics, schema, web, wiring
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
 from provisioning import Account, Directory, ProvisioningError, load_directory, revision, verify_password
@@ -206,7 +206,7 @@ class Daemon:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
         with _named(f"metrics {settings.host}:{settings.port}"):
-            port = await nursery.start(http.serve, pages.answer, settings.host, settings.port)
+            port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)
         self.ports["metrics"] = port
         log.info("listening", what="metrics", host=settings.host, port=port)
 

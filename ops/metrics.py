@@ -22,7 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from hub import Hub
-from ops.http import Page
+from ops.web import Page
 from store import Store, StoreError
 
 READY_S = 2.0  # probes are given a few seconds
