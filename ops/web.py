@@ -213,6 +213,8 @@ class _Wire(trio.abc.HalfCloseableStream):
         self.socket = stream.socket
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._closing:
+            raise trio.ClosedResourceError("what comes in is thrown away now")
         try:
             octets = bytes(await self._stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
