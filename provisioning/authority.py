@@ -19,6 +19,8 @@ from provisioning.fields import spec
 TERMS = ("name", "call_centre", "owner", "designee", "purpose", "numbers", "valid_from", "valid_until")
 """What a signature stands under: of a signed letter these never change."""
 
+TERMS_STAY = "and its terms do not change: add a new letter, and remove this one"
+
 WARN_DAYS = 30  # a new letter goes to be signed by post, and back
 MAX_RANGES = 20_000  # a letter that lists each number by itself; the store keeps it as one row
 
@@ -175,4 +177,19 @@ def check_change(old: Loa, new: Loa) -> None:
         raise SignedLetter(old.name, "signed_by", "and a signature is not taken back: remove the letter")
     for name in TERMS:
         if getattr(old, name) != getattr(new, name):
-            raise SignedLetter(old.name, name, "and its terms do not change: add a new letter, and remove this one")
+            raise SignedLetter(old.name, name, TERMS_STAY)
+
+
+def with_signature(old: Loa, new: Loa) -> Loa:
+    """Keep the signature of a letter that a file goes on naming as the draft that it was.
+
+    Else a letter that is drafted in the file, and signed by a command, would be refused when the file is read again.
+    """
+    if not is_signed(old) or is_signed(new) or terms_of(old) != terms_of(new):
+        return new
+    return msgspec.structs.replace(new, signed_by=old.signed_by, signed_on=old.signed_on, digest=old.digest)
+
+
+def day_of(now_us: int) -> str:
+    """The day of an instant, UTC, as letters are dated: ``"2026-11-22"``."""
+    return datetime.datetime.fromtimestamp(now_us / 1e6, datetime.UTC).date().isoformat()

@@ -15,10 +15,11 @@ from typing import Literal
 import msgspec
 import sqlalchemy
 
+from provisioning.authority import check_change, day_of, with_signature
 from provisioning.claims import Claims
 from provisioning.e164 import digits_of
 from provisioning.errors import Duplicate, ProvisioningError, Refused, UnknownEntry
-from provisioning.model import KINDS, Account, Block, E, Entry, Number
+from provisioning.model import KINDS, Account, Block, E, Entry, Loa, Number
 from provisioning.references import References, check_unused
 from provisioning.rows import DELETE, PUT, TABLES, changes, is_hashed, read_all, read_keys, row_key, to_row
 from provisioning.tables import block_table, number_table, revision_table
@@ -123,6 +124,8 @@ def apply(
         for index in indices:
             entry = wanted[index]
             old = there.get(entry.key)
+            if isinstance(entry, Loa) and isinstance(old, Loa) and mode == "put":
+                entry = with_signature(old, entry)
             try:
                 if entry.key in seen or (mode == "add" and old is not None):
                     raise _already(entry, old)
@@ -161,7 +164,7 @@ def remove(tx: Transaction, kind: type[E], key: str, *, who: str, now_us: int) -
     _lock(tx)
     entry = get(tx, kind, key)
     tx.write(Op(DELETE[kind.KIND], [(row_key(kind.KIND, key),)]))
-    check_unused(tx, entry)
+    check_unused(tx, entry, day_of(now_us))
     _bump(tx)
     append(tx, [AuditEntry(now_us, who, "removed", kind.KIND, key)])
     return entry
@@ -202,6 +205,8 @@ def _check_one(entry: Entry, old: Entry | None, mode: Mode, claims: Claims) -> N
     if isinstance(entry, (Number, Block)):
         claims.check(entry)
         claims.add(entry)
+    if isinstance(entry, Loa) and isinstance(old, Loa):
+        check_change(old, entry)
 
 
 def _existing(tx: Transaction, kind: str, keys: Sequence[str]) -> dict[str, Entry]:

@@ -83,15 +83,18 @@ def draft_pdf(loa: Loa, drafted_on: str, *, paper: str = "letter", font_file: st
     return octets.getvalue()
 
 
+def font_files() -> tuple[str, str]:
+    """Where the built-in font is: for text, and for what stands out."""
+    return str(_FONT_FILES / "OpenSans-Regular.ttf"), str(_FONT_FILES / "OpenSans-SemiBold.ttf")
+
+
 # --- Fonts -----------------------------------------------------------------------------------------------------------
 
 
 def _fonts(font_file: str) -> tuple[TTFont, TTFont]:
     if not font_file:
-        return (
-            TTFont("letter", str(_FONT_FILES / "OpenSans-Regular.ttf")),
-            TTFont("letter-bold", str(_FONT_FILES / "OpenSans-SemiBold.ttf")),
-        )
+        regular, bold = font_files()
+        return TTFont("letter", regular), TTFont("letter-bold", bold)
     try:
         font = TTFont("letter-given", font_file)
     except (TTFError, OSError) as error:

@@ -27,6 +27,7 @@ from provisioning.model import (
     block_key,
 )
 from provisioning.publication import users_of
+from provisioning.published import left_uncovered
 from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
 from provisioning.ways import AGREED
@@ -162,17 +163,22 @@ def _named(entry: Entry) -> Iterable[tuple[str, str, str]]:
             yield field, kind, name
 
 
-def check_unused(tx: Transaction, entry: Entry) -> None:
-    """Refuse to remove what others name.
+def check_unused(tx: Transaction, entry: Entry, today: str) -> None:
+    """Refuse to remove what others name, and a letter that published numbers rely on. Call it after the removal.
+
+    Args:
+        tx: the transaction.
+        entry: what was removed.
+        today: the day, UTC.
 
     Raises: StillInUse.
     """
-    users = list(_users(tx, entry))
+    users = list(_users(tx, entry, today))
     if users:
         raise StillInUse(entry.KIND, entry.key, users[:_MOST_USERS])
 
 
-def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
+def _users(tx: Transaction, entry: Entry, today: str) -> Iterable[str]:
     if isinstance(entry, CallCentre):
         yield from _number_users(tx, "call_centre", entry.name)
         for kind in OWNED:
@@ -193,6 +199,8 @@ def _users(tx: Transaction, entry: Entry) -> Iterable[str]:
         yield from users_of(tx, entry.name)  # nobody would take its numbers out of it again
     elif isinstance(entry, (Number, Block)):
         yield from _orphans(tx, entry)
+    elif isinstance(entry, Loa):
+        yield from left_uncovered(tx, entry, read_all(tx, Loa), today, _MOST_USERS)
 
 
 def _number_users(tx: Transaction, column: str, value: str) -> Iterable[str]:

@@ -1,0 +1,70 @@
+"""What is wished to be in external directories, for those who must not pull the ground from under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy
+
+from provisioning.authority import Loa, is_valid
+from provisioning.coverage import Span, coverage_of, joined, spans_of
+from provisioning.e164 import e164_of
+from provisioning.tables import publication_table
+from store import Transaction
+
+_PAGE = 1_000  # numbers read at a time
+
+
+def published_within(tx: Transaction, call_centre: str, spans: Sequence[Span], most: int) -> list[int]:
+    """The numbers of a call centre that are published, or shall be, within spans: the lowest ``most`` of them.
+
+    Both sides may be long: it goes along the index, and leaps over what lies between two spans.
+
+    Args:
+        tx: where from.
+        call_centre: whose.
+        spans: where to look.
+        most: at most so many.
+    """
+    found: list[int] = []
+    rows = publication_table.c
+    wanted = joined(spans)
+    at = 0
+    low = wanted[0][0] if wanted else 0
+    while at < len(wanted) and len(found) < most:
+        statement = (
+            sqlalchemy.select(rows.digits)
+            .distinct()
+            .where(rows.call_centre == call_centre, rows.wanted == 1, rows.digits.between(low, wanted[-1][1]))
+            .order_by(rows.digits)
+            .limit(_PAGE)
+        )
+        page = list(tx.sql.execute(statement).scalars())
+        for digits in page:
+            while at < len(wanted) and wanted[at][1] < digits:
+                at += 1
+            if at < len(wanted) and wanted[at][0] <= digits:
+                found.append(digits)
+        if len(page) < _PAGE:
+            break
+        while at < len(wanted) and wanted[at][1] <= page[-1]:
+            at += 1
+        low = max(page[-1] + 1, wanted[at][0]) if at < len(wanted) else 0
+    return found[:most]
+
+
+def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str, most: int) -> Iterator[str]:
+    """Who relies on a letter: published numbers that no other letter covers today, in words.
+
+    Args:
+        tx: where from.
+        loa: the letter that is to go.
+        others: the other letters.
+        today: the day, UTC.
+        most: at most so many.
+    """
+    if not is_valid(loa, today):
+        return
+    alone = coverage_of(others, loa.call_centre, today).missing(spans_of(loa.numbers))
+    for digits in published_within(tx, loa.call_centre, alone, most):
+        yield f"the published number {e164_of(digits)}"
