@@ -10,13 +10,16 @@ PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart=0
 # Seconds for each target of tests/fuzz under `make fuzz`. Its corpus is kept in var/fuzz: the next run goes on from there.
 FUZZ_S ?= 600
 
-.PHONY: help run demo test lint format faults soak fuzz bench lock clean
+SPHINX := .venv/bin/python -m sphinx -W --keep-going -n -q -b html
+
+.PHONY: help run demo test lint docs format faults soak fuzz bench lock clean
 
 help:
 	@echo "make run      start the hub with a simulated carrier and desk; needs no root and no server"
 	@echo "make demo     show one text travel to the desk and the answer travel back, then end"
 	@echo "make test     lint and all tests, on real servers"
 	@echo "make lint     ruff, mypy, layers, tests/meta"
+	@echo "make docs     build the documentation into var/docs; every warning is an error"
 	@echo "make format   let ruff put the source in form"
 	@echo "make faults   tests/faults, twenty times as long; KILLS=N for that many kills -9 in all"
 	@echo "make soak     fifteen minutes of load while links flap and throttle; HOURS=N or MINUTES=N for others"
@@ -38,6 +41,11 @@ test:
 	@$(MAKE) --no-print-directory lint
 	$(PYTEST) $(PARALLEL)
 
+docs:
+	@ops/setup/setup dev
+	$(SPHINX) docs var/docs
+	@echo "var/docs/index.html"
+
 lint:
 	@ops/setup/setup dev
 	.venv/bin/ruff check .
@@ -45,6 +53,7 @@ lint:
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	$(PYTEST) -q tests/meta
+	$(SPHINX) docs var/docs
 
 format:
 	@ops/setup/setup dev
