@@ -3,7 +3,7 @@
 from importlib.metadata import version as version_of
 
 project = "smshub"
-copyright = "the smshub developers"  # noqa: A001 - Sphinx's name for it
+copyright = "the smshub developers"
 release = version = version_of("smshub")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
