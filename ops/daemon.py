@@ -35,6 +35,7 @@ from ops import metrics, schema, web, wiring
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
 from provisioning import Account, Directory, ProvisioningError, load_directory, revision, verify_password
+from provisioning.publisher import Publisher
 from smpp.server import Limits
 from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
 from translators.desk_threads import DeskThreads
@@ -72,6 +73,7 @@ class Daemon:
         self.store = store
         self.hub = hub
         self.observer = metrics.SessionCounters()
+        self.publisher = Publisher(store, lambda: hub.directory, os.environ, hub.clock)
         self.links: dict[str, SmppLink] = {}
         self.groups: dict[str, SmppGroup] = {}
         self.accounts: dict[str, SmppAccount] = {}
@@ -125,6 +127,7 @@ class Daemon:
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
             lasting.start_soon(self._follow_catalog)
+            lasting.start_soon(self.publisher.run)
             for group in self.groups.values():
                 lasting.start_soon(group.do_chores)
             for account in self.accounts.values():

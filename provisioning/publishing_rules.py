@@ -361,11 +361,10 @@ def key_of(row: Publication) -> str:
     return f"{row.submission:014x}-{row.digits}-{action}{row.content[:12]}"
 
 
-def believed(answers: object, count: int) -> list[Answer]:
-    """What is believed of what an adapter returned: so many answers, bounded and printable, or LATER for all."""
-    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(a, Answer) for a in answers):
-        found = f"{len(answers)} answers" if isinstance(answers, list) else type(answers).__name__
-        return [Answer(Finding.LATER, f"the adapter answered {found} for {count} numbers")] * count
+def believed(answers: object, count: int) -> list[Answer] | None:
+    """What is believed of what an adapter returned: so many answers, bounded and printable; None of anything else."""
+    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(each, Answer) for each in answers):
+        return None
     return [_bounded(answer) for answer in answers]
 
 
