@@ -249,7 +249,7 @@ def read_records(number: str, records: Iterable[Naptr]) -> Reading:
 def shown(words: str, longest: int) -> str:
     """Somebody else's words, fit for a log or a terminal."""
     plain = "".join(character if " " <= character <= "~" else "?" for character in words[: longest + 1])
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return plain if len(plain) <= longest else plain[: longest - 3] + "..."
 
 
 def _uri_of(number: str, record: Naptr) -> str:

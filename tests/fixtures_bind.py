@@ -22,6 +22,7 @@ import dns.rcode
 import pytest
 
 ZONE = "e164.test"
+GUARDED_ZONE = "guarded.test"  # BIND's: it looks at the key before it looks at names
 START_S = 60.0
 
 NAMES = ("hub-key", "other-key", "reader-key")  # may update, may update as well, may only look
@@ -59,6 +60,11 @@ zone "{zone}" {{
         grant other-key subdomain {zone};
         grant limited-key subdomain 7.1.6.1.{zone};
     }};
+}};
+zone "{guarded}" {{
+    type primary;
+    file "{home}/guarded";
+    allow-update {{ key hub-key; }};
 }};
 """
 
@@ -148,7 +154,8 @@ def make_bind(home: Path, port: int) -> NameServer:
         f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};' for name, secret in SECRETS.items()
     )
     (home / "zone").write_text(ZONE_FILE)
-    (home / "named.conf").write_text(BIND.format(home=home, port=port, keys=keys, zone=ZONE))
+    (home / "guarded").write_text(ZONE_FILE.replace(ZONE, GUARDED_ZONE))
+    (home / "named.conf").write_text(BIND.format(home=home, port=port, keys=keys, zone=ZONE, guarded=GUARDED_ZONE))
     return NameServer(home, port, [_program("named"), "-g", "-c", str(home / "named.conf"), "-n", "1", "-U", "1"])
 
 

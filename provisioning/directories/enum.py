@@ -55,7 +55,7 @@ _TOO_LONG = dns.rcode.NOTZONE  # stands for an update too long to send: it is ha
 _DIVIDED = _IN_USE | {dns.rcode.REFUSED, dns.rcode.NOTZONE}
 _SAYS = {
     dns.rcode.SERVFAIL: "the server failed (SERVFAIL)",
-    dns.rcode.NOTAUTH: "the server is not the primary of this zone (NOTAUTH)",
+    dns.rcode.NOTAUTH: "the server is not the primary of this zone, or the key may not change it (NOTAUTH)",
     dns.rcode.NOTIMP: "the server takes no updates (NOTIMP)",
     dns.rcode.FORMERR: "the server does not understand the update (FORMERR)",
 }
@@ -208,7 +208,7 @@ class EnumAdapter:
                 )
             except BadValue as problem:
                 if not removes:
-                    self._answers[place] = Answer(Finding.REFUSED, shown(str(problem), REASON_CHARACTERS))
+                    self._answers[place] = Answer(Finding.REFUSED, shown(f"{problem.field} {problem.why}", REASON_CHARACTERS))
                     continue
                 records = ()
             marker = _txt(marker_of(Owner(self._hub, listing.call_centre)))
