@@ -60,13 +60,13 @@ def refusals_told() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        raise CommandRefused("\n".join(_told(part) for _, part in error.refusals)) from None
+        raise CommandRefused("\n".join(refusal_told(part) for _, part in error.refusals)) from None
     except (ProvisioningError, ConfigErrors, StoreError, OSError) as error:
-        raise CommandRefused(_told(error)) from None
+        raise CommandRefused(refusal_told(error)) from None
 
 
-def _told(error: BaseException) -> str:
-    # The operator may know whose a number is; what travels to a call centre may not (H13).
+def refusal_told(error: BaseException) -> str:
+    """A refusal in words: the operator may know whose a number is; what travels to a call centre may not (H13)."""
     if isinstance(error, ClaimedByAnother):
         return f"{error} [call centre {error.owner!r}]"
     return str(error)
@@ -126,7 +126,8 @@ def operator_name() -> str:
         return "cli"
 
 
-def _now_us() -> int:
+def clock_us() -> int:
+    """Now, for what is written."""
     return time.time_ns() // 1000
 
 
@@ -142,7 +143,8 @@ def say_table(rows: list[list[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in a table."""
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value))
     if isinstance(value, bool):
@@ -174,7 +176,7 @@ def _option_name(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def _options_of(kind: type[Entry], *, for_set: bool) -> list[Decorator]:
+def options_of(kind: type[Entry], *, for_set: bool) -> list[Decorator]:
     """One option for each setting that is no key; a secret has one for each form but itself."""
     made: list[Decorator] = []
     for field in fields_of(kind):
@@ -191,7 +193,7 @@ def _options_of(kind: type[Entry], *, for_set: bool) -> list[Decorator]:
         if field.form is Form.TEXTS:
             notes.append("Separated by commas.")
         if not for_set and not field.required and field.default not in ("", ()):
-            notes.append(f"[default: {_cell(field.default)}]")
+            notes.append(f"[default: {cell(field.default)}]")
         if not for_set and field.required:
             notes.append("[required]")
         made.append(click.option(_option_name(field.name), field.name, metavar=_metavar(field), help=" ".join(notes)))
@@ -218,7 +220,7 @@ def _secret_option(field: Field, ending: str, form: SecretKind) -> Decorator:
     return click.option(_option_name(name), name, metavar="TEXT", help=texts[form])
 
 
-def _given(kind: type[Entry], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[BadValue]]:
+def settings_given(kind: type[Entry], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[BadValue]]:
     """Options that were used, as a configuration file would have them; and those that make no sense."""
     given: dict[str, Any] = {}
     problems: list[BadValue] = []
@@ -254,7 +256,7 @@ def ask_password(what: str) -> str:
 
 
 def _built(kind: type[Entry], options: Mapping[str, Any]) -> Entry:
-    given, problems = _given(kind, options)
+    given, problems = settings_given(kind, options)
     entry, others = build(kind, given)  # type: ignore[type-var]
     told = {problem.field for problem in problems}
     problems += [problem for problem in others if problem.field not in told]
@@ -270,7 +272,8 @@ def _hashed(entry: Entry) -> Entry:
     return done[0]
 
 
-def _key_arguments(kind: type[Entry]) -> list[Decorator]:
+def key_arguments(kind: type[Entry]) -> list[Decorator]:
+    """The arguments that name an entry."""
     return [click.argument(field.name) for field in fields_of(kind) if field.spec.key]
 
 
@@ -283,8 +286,8 @@ def _key_of(kind: type[Entry], arguments: Mapping[str, Any]) -> str:
     return key_of(kind, keys)
 
 
-def _decorated(command: Command, decorators: list[Decorator]) -> Command:
-    # Reversed: the outermost comes first in the help.
+def decorate(command: Command, decorators: list[Decorator]) -> Command:
+    """Put decorators around a command, the first outermost: it comes first in the help."""
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
@@ -294,10 +297,10 @@ def _add_command(kind: type[Entry]) -> click.Command:
     def add(config: Config, **options: Any) -> None:
         with refusals_told():
             entry = _built(kind, options)
-            in_store(config, lambda tx: catalog.add(tx, entry, who=operator_name(), now_us=_now_us()))
+            in_store(config, lambda tx: catalog.add(tx, entry, who=operator_name(), now_us=clock_us()))
             click.echo(f"added {kind.KIND} {entry.key}")
 
-    decorated = _decorated(add, [*_key_arguments(kind), *_options_of(kind, for_set=False), config_options])
+    decorated = decorate(add, [*key_arguments(kind), *options_of(kind, for_set=False), config_options])
     return click.command("add", help=f"Add a {kind.KIND}.")(decorated)
 
 
@@ -305,7 +308,7 @@ def _set_command(kind: type[Entry]) -> click.Command:
     def change(config: Config, **options: Any) -> None:
         with refusals_told():
             key = _key_of(kind, options)
-            given, faults = _given(kind, options)
+            given, faults = settings_given(kind, options)
             if faults:
                 raise Refused(list(enumerate(faults)))
 
@@ -318,12 +321,12 @@ def _set_command(kind: type[Entry]) -> click.Command:
                 changed, problems = build(kind, {**told, **given})  # type: ignore[type-var]
                 if changed is None:
                     raise Refused(list(enumerate(problems)))
-                return catalog.update(tx, _hashed(changed), who=operator_name(), now_us=_now_us())
+                return catalog.update(tx, _hashed(changed), who=operator_name(), now_us=clock_us())
 
             differs = in_store(config, work)
             click.echo(f"changed {kind.KIND} {key}" if differs else f"{kind.KIND} {key} is so already")
 
-    decorated = _decorated(change, [*_key_arguments(kind), *_options_of(kind, for_set=True), config_options])
+    decorated = decorate(change, [*key_arguments(kind), *options_of(kind, for_set=True), config_options])
     return click.command("set", help=f"Change settings of a {kind.KIND}; those not named stay.")(decorated)
 
 
@@ -331,10 +334,10 @@ def _remove_command(kind: type[Entry]) -> click.Command:
     def remove(config: Config, **arguments: Any) -> None:
         with refusals_told():
             key = _key_of(kind, arguments)
-            in_store(config, lambda tx: catalog.remove(tx, kind, key, who=operator_name(), now_us=_now_us()))  # type: ignore[type-var]
+            in_store(config, lambda tx: catalog.remove(tx, kind, key, who=operator_name(), now_us=clock_us()))  # type: ignore[type-var]
             click.echo(f"removed {kind.KIND} {key}")
 
-    decorated = _decorated(remove, [*_key_arguments(kind), config_options])
+    decorated = decorate(remove, [*key_arguments(kind), config_options])
     return click.command("remove", help=f"Remove a {kind.KIND} that nothing names any more.")(decorated)
 
 
@@ -346,9 +349,9 @@ def _show_command(kind: type[Entry]) -> click.Command:
             if as_json:
                 say_json(told)
             else:
-                say_table([[name, _cell(value)] for name, value in told.items()])
+                say_table([[name, cell(value)] for name, value in told.items()])
 
-    decorated = _decorated(show, [*_key_arguments(kind), _json_option, config_options])
+    decorated = decorate(show, [*key_arguments(kind), json_option, config_options])
     return click.command("show", help=f"Show all settings of a {kind.KIND}; secrets only by reference.")(decorated)
 
 
@@ -362,15 +365,15 @@ def _list_command(kind: type[Entry]) -> click.Command:
                 say_json([shown(entry) for entry in found])
             elif found:
                 columns = _COLUMNS[kind.KIND]
-                say_table([list(columns), *([_cell(getattr(entry, name)) for name in columns] for entry in found)])
+                say_table([list(columns), *([cell(getattr(entry, name)) for name in columns] for entry in found)])
 
-    decorators: list[Decorator] = [_json_option, config_options]
+    decorators: list[Decorator] = [json_option, config_options]
     if has_owner:
         decorators.insert(0, click.option("--call-centre", default="", help="Only those of this call centre."))
-    return click.command("list", help=f"List every {kind.KIND}.")(_decorated(list_entries, decorators))
+    return click.command("list", help=f"List every {kind.KIND}.")(decorate(list_entries, decorators))
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 def _group_of(kind: type[Entry]) -> click.Group:
@@ -387,14 +390,30 @@ def _group_of(kind: type[Entry]) -> click.Group:
 
 
 @contextmanager
-def _progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error for long work at a terminal; tells nobody else."""
-    if total < _MANY or not sys.stderr.isatty():
+def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Tell on standard error how far long work is: a bar at a terminal, elsewhere a line for each tenth."""
+    if total < _MANY:
         yield lambda _done: None
+        return
+    if not sys.stderr.isatty():
+        yield _tenths(total, label)
         return
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
         # The work may be run again from the start; the bar does not go back.
         yield lambda done: bar.update(max(0, done - bar.pos))
+
+
+def _tenths(total: int, label: str) -> Callable[[int], None]:
+    told = 0
+
+    def tell(done: int) -> None:
+        nonlocal told
+        tenths = min(10, done * 10 // total)
+        if tenths > told:  # the work may be run again from the start; it is not told again
+            told = tenths
+            click.echo(f"{label}: {tenths * 10} % of {total}", err=True)
+
+    return tell
 
 
 @click.command("import")
@@ -408,7 +427,7 @@ def _import_numbers(config: Config, file: Any, call_centre: str, link: str) -> N
     wanted: list[Entry] = []
     where: list[int] = []
     faults: list[str] = []
-    with refusals_told(), _progress(len(lines), "checking") as tell:
+    with refusals_told(), progress(len(lines), "checking") as tell:
         for done, (at, words) in enumerate(lines, 1):
             if done % 1000 == 0:
                 tell(done)
@@ -422,16 +441,16 @@ def _import_numbers(config: Config, file: Any, call_centre: str, link: str) -> N
                 where.append(at)
     if faults:
         raise CommandRefused("\n".join(faults))
-    with refusals_told(), _progress(len(wanted), "writing") as tell:
+    with refusals_told(), progress(len(wanted), "writing") as tell:
         try:
             applied = in_store(
                 config,
                 lambda tx: catalog.apply(
-                    tx, wanted, who=operator_name(), now_us=_now_us(), mode="add", on_progress=tell
+                    tx, wanted, who=operator_name(), now_us=clock_us(), mode="add", on_progress=tell
                 ),
             )
         except Refused as error:
-            told = [f"{file.name}:{where[index]}: {_told(part)}" for index, part in error.refusals]
+            told = [f"{file.name}:{where[index]}: {refusal_told(part)}" for index, part in error.refusals]
             raise CommandRefused("\n".join(told)) from None
     click.echo(f"added {applied.added} numbers")
 
@@ -468,7 +487,7 @@ async def apply_config(
         raise refused(config, refusals)
     try:
         return await store.transact(
-            lambda tx: catalog.apply(tx, entries, who=who, now_us=_now_us(), on_progress=on_progress),
+            lambda tx: catalog.apply(tx, entries, who=who, now_us=clock_us(), on_progress=on_progress),
             rows=max(1, len(entries)),
         )
     except Refused as error:
@@ -508,7 +527,7 @@ def provision_apply(file: Path, config_path: Path | None, overrides: tuple[str, 
                 applied = await apply_config(wanted, store, who=operator_name(), on_progress=tell)
                 return applied, await store.read(lambda tx: routes_beside(tx, wanted.entries))
 
-        with _progress(len(wanted.entries), "applying") as tell:
+        with progress(len(wanted.entries), "applying") as tell:
             applied, beside = trio.run(run, tell)
     for key in beside:
         click.echo(f"note: route {key} is not in {file.name}, and stays beside those of its prefix that are", err=True)
@@ -549,7 +568,7 @@ def account_password(
 
         def work(tx: Transaction) -> None:
             found = catalog.get(tx, Account, system_id)
-            catalog.update(tx, msgspec.structs.replace(found, password=new), who=operator_name(), now_us=_now_us())
+            catalog.update(tx, msgspec.structs.replace(found, password=new), who=operator_name(), now_us=clock_us())
 
         in_store(config, work)
     click.echo(f"the password of account {system_id} is changed; binds that are up stay up", err=True)
