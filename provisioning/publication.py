@@ -11,7 +11,7 @@ that lapses between two pages is found when the publisher comes to the number.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import msgspec
@@ -20,23 +20,34 @@ import sqlalchemy
 from provisioning.coverage import Span, coverage_of, joined, size_of, told, without
 from provisioning.errors import BadValue, ProvisioningError, UnknownEntry
 from provisioning.model import CallCentre, CarrierDirectory, Loa
-from provisioning.publishing_rules import UNCOVERED, Publication, State, unwished, wished
+from provisioning.publication_rows import ALL_NUMBERS, StatusRow, in_parts, numbers, read, status, users_of, write
+from provisioning.publishing_rules import Publication, State, forgotten, unwished, wished
 from provisioning.rows import TABLES, read_all
 from provisioning.tables import block_table, number_table, publication_table
-from store import Op, SelectByKeys, Transaction, Upsert
+from store import Transaction
 from store.audit import AuditEntry, append
+
+__all__ = [
+    "NotCovered",
+    "NotOwned",
+    "Published",
+    "PublishedByAnother",
+    "StatusRow",
+    "day_of",
+    "numbers",
+    "publish",
+    "read",
+    "status",
+    "users_of",
+    "withdraw",
+]
 
 MAX_NUMBERS = 1_000_000  # of one command: a slip of the pen must not fill the disk
 PAGE_ROWS = 2_000  # rows of one transaction: some 50 ms of the store's writer
 
-COLUMNS = Publication.__struct_fields__
-put_publications = Upsert(publication_table, COLUMNS, conflict=("directory", "digits"), update=COLUMNS[2:])
-select_publications = SelectByKeys(publication_table, COLUMNS, key=("directory", "digits"))
 _rows = publication_table.c
 _US_PER_DAY = 86_400_000_000
 _EPOCH = datetime.date(1970, 1, 1)
-_ALL: Span = (0, 10**15 - 1)  # E.164 §6.2.1: at most 15 digits
-_SPANS_A_QUERY = 200
 _MOST_NAMED = 10  # in a message
 
 
@@ -107,28 +118,6 @@ class Published(msgspec.Struct, frozen=True):
     after: int | None = None
 
 
-class StatusRow(msgspec.Struct, frozen=True):
-    """How the publications of one directory, call centre and state stand.
-
-    Attributes:
-        directory, call_centre, state: whose; the state's word.
-        count: how many.
-        oldest_since_us: since when the oldest is in this state.
-        next_us: when the next of them is due; 0 when none is.
-        reason: one of the reasons given, or empty.
-        uncovered: how many of them no valid letter covers any more; they stay published.
-    """
-
-    directory: str
-    call_centre: str
-    state: str
-    count: int
-    oldest_since_us: int
-    next_us: int
-    reason: str
-    uncovered: int
-
-
 def day_of(now_us: int) -> str:
     """The day of an instant, UTC, as letters are dated: ``"2026-11-22"``."""
     return (_EPOCH + datetime.timedelta(days=now_us // _US_PER_DAY)).isoformat()
@@ -194,6 +183,7 @@ def withdraw(
     now_us: int,
     after: int | None = None,
     limit: int | None = None,
+    forget: bool = False,
 ) -> Published:
     """Wish that numbers of a call centre be in directories no more. What was never published stays so.
 
@@ -201,14 +191,15 @@ def withdraw(
         tx, call_centre, who, now_us, after, limit: as for ``publish``.
         directories: names; all that are provisioned when empty.
         spans: which numbers; None for all that the call centre has published.
+        forget: tell no directory: for one that is no more.
 
     Raises: UnknownEntry.
     """
     names = _directories(tx, directories)
     if after is None:
         _check_centre(tx, call_centre)
-        _note(tx, "withdrawn", names, spans, call_centre, who, now_us)
-    wanted = joined(spans) if spans is not None else [_ALL]
+        _note(tx, "forgotten" if forget else "withdrawn", names, spans, call_centre, who, now_us)
+    wanted = joined(spans) if spans is not None else [ALL_NUMBERS]
     rows = numbers(tx, call_centre=call_centre, directories=names, spans=wanted, after=after, limit=limit, locked=True)
     cursor = None
     if limit is not None and len(rows) == limit:
@@ -219,105 +210,10 @@ def withdraw(
             rows, cursor = whole, whole[-1].digits
         else:
             rows = numbers(tx, call_centre=call_centre, directories=names, spans=[(cursor, cursor)], locked=True)
-    ended = [(row, unwished(row, now_us)) for row in rows]
+    ended = [(row, forgotten(row, now_us) if forget else unwished(row, now_us)) for row in rows]
     changed = [new for row, new in ended if new is not row]
     write(tx, changed)
     return Published(len({row.digits for row in rows}), len(changed), len(rows) - len(changed), cursor)
-
-
-def write(tx: Transaction, rows: Sequence[Publication]) -> None:
-    """Put publications into the store as they are now."""
-    rows = sorted(rows, key=lambda row: (row.directory, row.digits))  # two writers lock rows in one order
-    tx.write(Op(put_publications, [msgspec.structs.astuple(row) for row in rows]))
-
-
-def status(tx: Transaction, *, call_centre: str = "", directory: str = "") -> list[StatusRow]:
-    """How publications stand: one row for each directory, call centre and state, in that order.
-
-    Args:
-        tx: the transaction.
-        call_centre, directory: only of these, when given.
-    """
-    flagged = sqlalchemy.case((_rows.reason == UNCOVERED, 1), else_=0)
-    due = sqlalchemy.func.min(sqlalchemy.case((_rows.next_us > 0, _rows.next_us)))
-    columns = (
-        _rows.directory,
-        _rows.call_centre,
-        _rows.state,
-        sqlalchemy.func.count(),
-        sqlalchemy.func.min(_rows.since_us),
-        sqlalchemy.func.coalesce(due, 0),
-        sqlalchemy.func.max(_rows.reason),
-        sqlalchemy.func.sum(flagged),
-    )
-    grouped = (_rows.directory, _rows.call_centre, _rows.state)
-    statement = sqlalchemy.select(*columns).group_by(*grouped).order_by(*grouped)
-    if call_centre:
-        statement = statement.where(_rows.call_centre == call_centre)
-    if directory:
-        statement = statement.where(_rows.directory == directory)
-    return [
-        StatusRow(row[0], row[1], State(row[2]).word, int(row[3]), row[4], row[5], row[6] or "", int(row[7]))
-        for row in tx.sql.execute(statement)
-    ]
-
-
-def numbers(
-    tx: Transaction,
-    *,
-    call_centre: str = "",
-    directories: Sequence[str] = (),
-    spans: Sequence[Span] = (),
-    states: Sequence[State] = (),
-    after: int | None = None,
-    limit: int | None = 1_000,
-    locked: bool = False,
-) -> list[Publication]:
-    """Read publications in the order of their numbers, then directories.
-
-    Args:
-        tx: the transaction.
-        call_centre, directories, spans, states: only of these, when given.
-        after: only of greater numbers.
-        limit: at most so many rows; None for all.
-        locked: hold the rows until the transaction ends, for who is going to change them.
-    """
-    found: list[Publication] = []
-    statement = sqlalchemy.select(publication_table).order_by(_rows.digits, _rows.directory)
-    if call_centre:
-        statement = statement.where(_rows.call_centre == call_centre)
-    if directories:
-        statement = statement.where(_rows.directory.in_(directories))
-    if states:
-        statement = statement.where(_rows.state.in_([int(state) for state in states]))
-    if locked:
-        statement = statement.with_for_update()
-    low = _ALL[0] if after is None else after + 1
-    rest = [(max(first, low), last) for first, last in spans or [_ALL] if last >= low]
-    for at in range(0, len(rest), _SPANS_A_QUERY):
-        part = statement.where(_within(rest[at : at + _SPANS_A_QUERY]))
-        if limit is not None:
-            part = part.limit(limit - len(found))
-        found += [Publication(*row) for row in tx.sql.execute(part)]
-        if limit is not None and len(found) >= limit:
-            break
-    return found
-
-
-def read(tx: Transaction, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Publication]:
-    """Read publications by directory and number, those that there are."""
-    return {(row[0], row[1]): Publication(*row) for row in tx.select(select_publications, keys)}
-
-
-def users_of(tx: Transaction, directory: str) -> Iterator[str]:
-    """Who would be left behind in a directory that is removed, in words."""
-    for row in status(tx, directory=directory):
-        if row.state != State.WITHDRAWN.word:
-            yield f"{row.count:,} {row.state} publications of call centre {row.call_centre!r}"
-
-
-def _within(spans: Sequence[Span]) -> sqlalchemy.ColumnElement[bool]:
-    return sqlalchemy.or_(*[_rows.digits.between(first, last) for first, last in spans])
 
 
 def _names(tx: Transaction, kind: str) -> list[str]:
@@ -366,11 +262,12 @@ def _check(tx: Transaction, call_centre: str, wanted: Sequence[Span], own: Seque
 
 def _check_strangers(tx: Transaction, names: Sequence[str], call_centre: str, wanted: Sequence[Span]) -> None:
     """What was another call centre's may still be on its way out of a directory."""
-    there = sqlalchemy.select(_rows.directory, _rows.digits).where(
-        _rows.directory.in_(names), _rows.call_centre != call_centre, _rows.state != int(State.WITHDRAWN)
+    there = (
+        sqlalchemy.select(_rows.directory, _rows.digits)
+        .where(_rows.directory.in_(names), _rows.call_centre != call_centre, _rows.state != int(State.WITHDRAWN))
+        .order_by(_rows.directory, _rows.digits)
     )
-    for at in range(0, len(wanted), _SPANS_A_QUERY):
-        part = there.where(_within(wanted[at : at + _SPANS_A_QUERY])).order_by(_rows.directory, _rows.digits)
+    for part in in_parts(there, wanted):
         found = tx.sql.execute(part.limit(_MOST_NAMED)).all()
         if found:
             first: str = found[0][0]

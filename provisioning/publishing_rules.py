@@ -256,6 +256,14 @@ def unwished(row: Publication, now_us: int, reason: str = "") -> Publication:
     return _ended(row, now_us, reason, wanted=0)
 
 
+def forgotten(row: Publication, now_us: int) -> Publication:
+    """A publication of which the directory is not told that it ends: the directory is no more."""
+    if row.state == State.WITHDRAWN:
+        return unwished(row, now_us)
+    ended = _moved(row, State.WITHDRAWN, now_us, wanted=0, reason="forgotten: the directory was not told")
+    return msgspec.structs.replace(ended, content="", remote_id="")
+
+
 def reconciled(row: Publication, standing: Standing, content: str, covered: bool, now_us: int) -> Publication:
     """A publication measured by what is provisioned now; the same object when nothing is to be done.
 

@@ -19,7 +19,7 @@ from provisioning.carrier_directory import CarrierDirectory
 from provisioning.catalog import revision
 from provisioning.directories.adapter import Answer, Listing, Task
 from provisioning.listings import Listings, bare_listing
-from provisioning.publication import status, write
+from provisioning.publication_rows import status, write
 from provisioning.publishing_rules import (
     DUE,
     ON_ITS_WAY_OUT,

@@ -26,7 +26,7 @@ from provisioning.model import (
     WhiteList,
     block_key,
 )
-from provisioning.publication import users_of
+from provisioning.publication_rows import users_of
 from provisioning.published import left_uncovered
 from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
