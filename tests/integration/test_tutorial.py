@@ -26,6 +26,7 @@ import pytest
 from ops.cli import main
 from ops.config import read_config
 from tests import fixtures_prosody
+from tests.documented.pages import patterns_of, plain
 from tests.fixtures_prosody import PEER_PYTHON, ROOT, Csr
 
 PAGE = ROOT / "docs/tutorial/first-text.md"
@@ -42,17 +43,6 @@ _DONE_ALREADY = ("ops/setup/setup run", "export PATH=$PWD/.venv/bin:$PATH")
 def blocks(path: Path) -> list[tuple[str, str, str]]:
     """The fenced blocks of a page: the file they show, or empty; their language; their text."""
     return [(name, language, text) for name, language, text in _BLOCK.findall(path.read_text())]
-
-
-def patterns_of(shown: str) -> list[re.Pattern[str]]:
-    """A pattern for each line of an output as a page shows it: … stands for anything, blanks for any blanks."""
-    lines = (re.escape(" ".join(line.split())).replace("…", ".*") for line in shown.strip().splitlines())
-    return [re.compile(f"^{line}$", re.MULTILINE) for line in lines]
-
-
-def plain(output: str) -> str:
-    """An output with its blanks as single ones."""
-    return "\n".join(" ".join(line.split()) for line in output.splitlines()) + "\n"
 
 
 class Client(Csr):
