@@ -93,6 +93,12 @@ arrived_part = Table(
         sqlite_where=text("message_id = 0"),
         postgresql_where=text("message_id = 0"),
     ),
+    Index(
+        "ix_arrived_part_message",
+        "message_id",
+        sqlite_where=text("message_id > 0"),
+        postgresql_where=text("message_id > 0"),
+    ),
 )
 
 carrier_part = Table(
@@ -103,6 +109,7 @@ carrier_part = Table(
     Column("message_id", BigInteger, primary_key=True),
     Column("part", SmallInteger, primary_key=True),
     Column("state", String(8), nullable=False),  # "" while the receipt is awaited, then the receipt's word
+    Index("ix_carrier_part_message", "message_id"),  # rises with time, so a row more costs little
     sqlite_with_rowid=False,
 )
 

@@ -22,6 +22,7 @@ import sqlalchemy
 from ops.settings import (
     SECTIONS,
     TABLES,
+    ArchiveSettings,
     FiltersSettings,
     LimitsSettings,
     LogSettings,
@@ -81,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the file's name; empty when there is none.
-        store, node, smpp, metrics, log, limits, filters: the sections.
+        store, node, smpp, metrics, log, limits, filters, archive: the sections.
         entries: what the provisioning tables hold; accounts with passwords not hashed yet.
         lines: the line of each entry, beside ``entries``.
     """
@@ -94,6 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings
     limits: LimitsSettings
     filters: FiltersSettings
+    archive: ArchiveSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
 

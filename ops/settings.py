@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 import sqlalchemy
 
+from ops.archive.making import read_target
 from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
 from provisioning.model import KINDS
@@ -177,6 +178,32 @@ class FiltersSettings(msgspec.Struct, frozen=True, kw_only=True):
     loop_s: Annotated[float, spec("The time over which loop_texts counts.", unit="s", minimum=1, maximum=86_400)] = 60.0
 
 
+class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where rules of retention put what they archive, and how long what no rule names is kept."""
+
+    target: Annotated[
+        str,
+        spec(
+            "'directory:PATH' (relative to this file's directory) or 's3:BUCKET/PREFIX'; none when empty: what a rule "
+            "would archive stays in the store then.",
+            read=read_target,
+        ),
+    ] = ""
+    s3_endpoint_url: Annotated[str, spec("The store's address, when it is not Amazon's: 'https://s3.example.net'.")] = (
+        ""
+    )
+    s3_region: Annotated[str, spec("The bucket's region.")] = ""
+    s3_access_key: Annotated[Secret | None, spec("The access key's id; boto3 looks for its own when not given.")] = None
+    s3_secret_key: Annotated[Secret | None, spec("The secret of the access key.")] = None
+    keep_feed_days: Annotated[
+        float,
+        spec("How long events that every follower has seen stay in the feed.", unit="days", minimum=0, maximum=3650),
+    ] = 7.0
+    keep_account_days: Annotated[
+        int, spec("How long it is known what an account sent on a day.", unit="days", minimum=2, maximum=36_500)
+    ] = 400
+
+
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "node": NodeSettings,
@@ -185,6 +212,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "log": LogSettings,
     "limits": LimitsSettings,
     "filters": FiltersSettings,
+    "archive": ArchiveSettings,
 }
 
 SETTINGS: tuple[Field, ...] = tuple(

@@ -1,4 +1,4 @@
-"""One audit for everything, chained; what was in the audit of provisioning goes over into it."""
+"""One audit for everything, chained, which takes over that of provisioning; what retention and the archive need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alembic import op
 from store.audit_chain import SALT_OCTETS, ZERO, AuditEntry, Head, chained
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -60,6 +60,51 @@ def upgrade() -> None:
     op.drop_table("provisioning_audit")
     for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:
         op.execute(statement)
+    _make_keeping()
+
+
+def _make_keeping() -> None:
+    """The tables of retention and the archive, and the indexes by which a message's rows are found."""
+    op.create_index(
+        "ix_arrived_part_message",
+        "arrived_part",
+        ["message_id"],
+        unique=False,
+        sqlite_where=sa.text("message_id > 0"),
+        postgresql_where=sa.text("message_id > 0"),
+    )
+    op.create_index("ix_carrier_part_message", "carrier_part", ["message_id"], unique=False)
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "retention_cursor",
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_retention_cursor")),
+    )
+    op.create_table(
+        "retention_later",
+        sa.Column("message_id", big, autoincrement=False, nullable=False),
+        sa.Column("look_us", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_retention_later")),
+    )
+    op.create_index("ix_retention_later_look_us", "retention_later", ["look_us"], unique=False)
+    op.create_table(
+        "archive_object",
+        sa.Column("id", big, autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("call_centre", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("is_stored", sa.SmallInteger(), nullable=False),
+        sa.Column("ids", sa.Text(), nullable=False),
+        sa.Column("messages", sa.Integer(), nullable=False),
+        sa.Column("octets", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("superseded", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_archive_object")),
+    )
+    op.create_index("ix_archive_object_day", "archive_object", ["call_centre", "day"], unique=False)
 
 
 def _move() -> None:
@@ -79,7 +124,11 @@ def _move() -> None:
 
 
 def downgrade() -> None:
-    """Give the audit of provisioning back what is the catalog's; the chain is lost."""
+    """Give the audit of provisioning back what is the catalog's; the chain is lost, and the archive's index."""
+    for table in ("archive_object", "retention_later", "retention_cursor"):
+        op.drop_table(table)
+    op.drop_index("ix_carrier_part_message", table_name="carrier_part")
+    op.drop_index("ix_arrived_part_message", table_name="arrived_part")
     op.create_table(
         "provisioning_audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

@@ -12,14 +12,24 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import hub.keeping_tables
 import hub.tables
+import ops.reload_requests
 import provisioning.tables
+import store.audit
 import threading_tokens.tables
 from ops import schema
 from store import metadata
 from store.audit_chain import AuditRow, Examination, Head
 
-OWNERS = (hub.tables, provisioning.tables, threading_tokens.tables)
+OWNERS = (
+    hub.keeping_tables,
+    hub.tables,
+    ops.reload_requests,
+    provisioning.tables,
+    store.audit,
+    threading_tokens.tables,
+)
 
 
 def differences(url: str) -> list[object]:
