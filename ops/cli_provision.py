@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,8 @@ from ops.config import Config, ConfigErrors, load_config, refused
 from provisioning import catalog
 from provisioning.errors import BadValue, ClaimedByAnother, ProvisioningError, Refused
 from provisioning.fields import SECRET_FORMS, Field, Form, check_secret_length, fields_of, plain
-from provisioning.model import KINDS, Account, Entry, Number, Route, build, key_of
+from provisioning.letters import check_filed
+from provisioning.model import KINDS, Account, Entry, Loa, Number, Route, build, key_of
 from provisioning.passwords import hash_password, hash_passwords
 from provisioning.rows import shown
 from provisioning.secret import Secret, SecretKind
@@ -176,11 +177,11 @@ def _option_name(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def options_of(kind: type[Entry], *, for_set: bool) -> list[Decorator]:
+def options_of(kind: type[Entry], *, for_set: bool, left_out: Collection[str] = ()) -> list[Decorator]:
     """One option for each setting that is no key; a secret has one for each form but itself."""
     made: list[Decorator] = []
     for field in fields_of(kind):
-        if field.spec.key:
+        if field.spec.key or field.name in left_out:
             continue
         if field.form is Form.SECRET:
             for ending, form in SECRET_FORMS.items():
@@ -321,6 +322,8 @@ def _set_command(kind: type[Entry]) -> click.Command:
                 changed, problems = build(kind, {**told, **given})  # type: ignore[type-var]
                 if changed is None:
                     raise Refused(list(enumerate(problems)))
+                if isinstance(changed, Loa) and changed.digest != getattr(entry, "digest", ""):
+                    check_filed(tx, changed)
                 return catalog.update(tx, _hashed(changed), who=operator_name(), now_us=clock_us())
 
             differs = in_store(config, work)
@@ -396,7 +399,9 @@ def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
         yield lambda _done: None
         return
     if not sys.stderr.isatty():
-        yield _tenths(total, label)
+        tell = _tenths(total, label)
+        yield tell
+        tell(total)
         return
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
         # The work may be run again from the start; the bar does not go back.

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy
 
 from provisioning import catalog
-from provisioning.authority import TERMS, TERMS_STAY, Loa, days_left, is_signed, state_of, terms_digest
+from provisioning.authority import TERMS, TERMS_STAY, Loa, days_left, is_signed, state_of, terms_digest, with_signature
 from provisioning.coverage import Span, coverage_of, expiring, joined, size_of, spans_of, without
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, Refused, SignedLetter
 from provisioning.fields import fields_of
@@ -38,8 +38,8 @@ class OtherTerms(ProvisioningError):
 
     def __init__(self, key: str, field: str) -> None:
         super().__init__(
-            f"loa {key!r}: {field} is not what was drafted: leave it out to file the letter as it was drafted, or "
-            "remove the draft first"
+            f"loa {key!r}: {field} is not what was drafted: leave it out, or change the draft first "
+            "(`smshub provision loa set`) and have that signed"
         )
         self.key = key
         self.field = field
@@ -67,6 +67,33 @@ class Standing(msgspec.Struct, frozen=True):
     not_covered: int
     missing: tuple[Span, ...]
     has_document: bool
+
+
+def draft_letter(tx: Transaction, given: Mapping[str, Any], *, who: str, now_us: int) -> Loa:
+    """Put a letter that is to be signed into the catalog, unless it is there. Idempotent.
+
+    Args:
+        tx: the transaction.
+        given: the settings as in a configuration file; of a letter that is there those alone that shall be looked at.
+        who, now_us: for the audit.
+
+    Returns: the letter, as the catalog has it.
+
+    Raises: Refused, with every wrong setting; OtherTerms and SignedLetter: it is there and says something else; as
+        ``catalog.add``.
+    """
+    old = _letter(tx, given)
+    entry = meant(tx, given)
+    if old is None:
+        catalog.add(tx, entry, who=who, now_us=now_us)
+    elif old != entry:
+        catalog.update(tx, entry, who=who, now_us=now_us)
+    return entry
+
+
+def meant(tx: Transaction, given: Mapping[str, Any]) -> Loa:
+    """The letter that ``draft_letter`` would put into the catalog; it puts nothing there. Raises: as that."""
+    return _merged(_letter(tx, given), given)
 
 
 def add_letter(
@@ -176,6 +203,14 @@ def standing(tx: Transaction, loa: Loa, today: str, most_missing: int = 100) -> 
         missing=tuple(missing[:most_missing]),
         has_document=bool(loa.digest) and bool(filed(tx, [loa.digest])),
     )
+
+
+def notes(tx: Transaction, named: Iterable[Loa], today: str) -> list[str]:
+    """What an operator should know of the letters of the catalog, and of those that a file names: ``notes_on``."""
+    known = {loa.name: loa for loa in catalog.entries(tx, Loa)}
+    for loa in named:
+        known[loa.name] = with_signature(known.get(loa.name, loa), loa)
+    return notes_on(known.values(), filed(tx, [loa.digest for loa in known.values() if loa.digest]), today)
 
 
 def notes_on(loas: Iterable[Loa], filed_digests: set[str], today: str) -> list[str]:

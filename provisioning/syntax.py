@@ -22,6 +22,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _SOURCE = re.compile(r"\+?[0-9]{1,15}\*?|[A-Za-z0-9 ._&-]{1,11}|\+?\*")
 _TON_NPI_RULE = re.compile(r"(source|destination) (\S+) ([0-9]{1,2})/([0-9]{1,2})", re.ASCII)
 _PREFIX = re.compile(r"\+?[0-9]{0,15}")
+_RANGE_HYPHEN = re.compile(r"\s*-\s*(?=\+)")  # those within a number have no '+' behind them
 _SIP_URI = re.compile(
     r"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+(?::[^@\s]*)?@)?"
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[;?][^\s<>\"]*)?"
@@ -229,9 +230,9 @@ def read_endpoint(text: str, field: str) -> str:
 
 def read_range(text: str, field: str) -> str:
     """Read a number or a range of numbers: ``+16175550100``, ``+16175550001-+16175559999``."""
-    first, hyphen, last = text.partition("-")
+    first, _, last = _RANGE_HYPHEN.sub("\n", text, count=1).partition("\n")
     low = parse_number(first.strip(), None, field)
-    if not hyphen:
+    if not last:
         return low
     high = parse_number(last.strip(), None, field)
     if len(low) != len(high) or high < low:

@@ -14,6 +14,7 @@ from provisioning.syntax import (
     read_name,
     read_network,
     read_prefix,
+    read_range,
     read_source,
     read_system_id,
     read_ton_npi_rule,
@@ -189,3 +190,25 @@ def test_every_rule_that_is_accepted_is_one_that_links_can_read(text):
 @pytest.mark.parametrize("text", ["link:acme", "group:carriers", "account:Agg1"])
 def test_endpoints_of_the_network_side(text):
     assert read_endpoint(text, "endpoint") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("+16175550100", "+16175550100"),
+        ("+1 617-555-0100", "+16175550100"),
+        ("+16175550001-+16175559999", "+16175550001-+16175559999"),
+        ("+1 617-555-0001 - +1 617-555-9999", "+16175550001-+16175559999"),
+        ("+16175550001-+16175550001", "+16175550001"),
+    ],
+)
+def test_a_range_is_read(text, read):
+    assert read_range(text, "numbers") == read
+
+
+@pytest.mark.parametrize(
+    "text", ["-", "+16175550001-", "-+16175550001", "+16175550002-+16175550001", "+16175550001-9999", "+1617555-+1"]
+)
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(BadValue, match="numbers"):
+        read_range(text, "numbers")
