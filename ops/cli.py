@@ -6,15 +6,19 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import click
 import trio
 
 from ops import logs, schema
 from ops.cli_audit import audit
+from ops.cli_loa import letter_notes, loa_commands
 from ops.cli_operate import queue, thread
 from ops.cli_optout import opt_out_group
 from ops.cli_provision import CommandRefused, account, config_options, provision, refusals_told
+from ops.cli_publish import publishing_commands
+from ops.cli_reload import reload_command
 from ops.cli_route import route
 from ops.cli_simulate import simulate
 from ops.cli_text import text_group
@@ -64,6 +68,8 @@ def check(config: Config) -> None:
     if config.entries:
         with refusals_told():
             trio.run(partial(rehearse, config, url, is_ready=has is not None))
+    for note in letter_notes(config, is_ready=has is not None):
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{config.path or 'defaults'}: no errors; {len(config.entries)} entries; store {state}")
 
 
@@ -108,8 +114,25 @@ def _plainly(group: BaseExceptionGroup[OSError]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-for command in (audit, provision, account, route, thread, queue, opt_out_group, simulate, text_group):
+for command in (
+    reload_command,
+    audit,
+    charging_group,
+    provision,
+    account,
+    route,
+    thread,
+    queue,
+    opt_out_group,
+    simulate,
+    text_group,
+):
     main.add_command(command)
+
+for publishing in publishing_commands:
+    provision.add_command(publishing)
+for letter_command in loa_commands():
+    cast(click.Group, provision.commands["loa"]).add_command(letter_command)
 
 
 if __name__ == "__main__":
