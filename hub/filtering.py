@@ -246,6 +246,18 @@ class Filtering:
         self._url_stamp = stamp
         self._exchange_urls(urls, wrong)
 
+    async def keep_to(self, settings: FilterSettings) -> None:
+        """Go by other settings. Raises: OSError: the URL list cannot be read, nothing has changed."""
+        before, file = self._settings, settings.url_list_file
+        if file != before.url_list_file:
+            stamp = await trio.to_thread.run_sync(_stamp, file) if file else ()
+            urls, wrong = await trio.to_thread.run_sync(_read_hosts, file) if file else (UrlList(), ())
+            self._settings, self._url_stamp = settings, stamp
+            self._exchange_urls(urls, wrong)
+        self._settings = settings
+        if (settings.loop_texts, settings.loop_us) != (before.loop_texts, before.loop_us):
+            self.filters.cut_loops(settings.loop_texts, settings.loop_us)
+
     def _exchange_urls(self, urls: UrlList, wrong: Sequence[int]) -> None:
         self.filters.exchange_urls(urls)
         log.info("URL list read", file=self._settings.url_list_file, hosts=len(urls))

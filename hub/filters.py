@@ -411,6 +411,11 @@ class Filters:
         self._excepted = {name: _split_patterns(trap.exceptions) for name, trap in rules.traps.items()}
         self._look()
 
+    def cut_loops(self, texts: int, over_us: int) -> None:
+        """Count loops otherwise from now on; the count begins anew."""
+        self.loops = LoopGuard(texts, over_us)
+        self._look()
+
     def exchange_urls(self, urls: UrlList) -> None:
         """Go by another list of hosts."""
         self.urls.urls = urls

@@ -234,6 +234,11 @@ class Hub:
         for dispatcher in self._dispatchers.values():
             dispatcher.hold(heads)
 
+    async def keep_to_filters(self, filters: FilterSettings) -> None:
+        """Other filters hold from now on. Raises: OSError: a file that they go by cannot be read, nothing changed."""
+        if self._filtering is not None:
+            await self._filtering.keep_to(filters)
+
     async def detach(self, endpoint: str, within_s: float = DETACH_S) -> bool:
         """Take an endpoint off the road. What waits for it stays in the store, as it stands.
 

@@ -13,6 +13,7 @@ import trio
 
 from ops import logs, schema
 from ops.cli_audit import audit
+from ops.cli_charging import charging_group
 from ops.cli_loa import letter_notes, loa_commands
 from ops.cli_operate import queue, thread
 from ops.cli_optout import opt_out_group

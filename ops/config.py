@@ -9,6 +9,7 @@ Not pure only in ``load_config``, which reads the file; ``read_config`` works on
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -19,10 +20,13 @@ from typing import Any, cast
 import msgspec
 import sqlalchemy
 
+from ops.enum_settings import EnumSettings, enum_contradictions
 from ops.settings import (
     SECTIONS,
     TABLES,
+    ApiSettings,
     ArchiveSettings,
+    ChargingSettings,
     FiltersSettings,
     LimitsSettings,
     LogSettings,
@@ -82,9 +86,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the file's name; empty when there is none.
-        store, node, smpp, metrics, log, limits, filters, archive: the sections.
+        store, node, smpp, metrics, api, log, limits, filters, enum, archive, charging: the sections.
         entries: what the provisioning tables hold; accounts with passwords not hashed yet.
         lines: the line of each entry, beside ``entries``.
+        overrides: what ``--set`` gave beside the file, which holds when the file is read again.
     """
 
     path: str = ""
@@ -92,12 +97,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeSettings
     smpp: SmppSettings
     metrics: MetricsSettings
+    api: ApiSettings
     log: LogSettings
     limits: LimitsSettings
     filters: FiltersSettings
+    enum: EnumSettings
+    charging: ChargingSettings
     archive: ArchiveSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Show which file it is, and no secret."""
+        return f"<Config {self.path!r} of {len(self.entries)} entries>"
 
     def store_url(self, environ: Mapping[str, str]) -> str:
         """The store's URL with its password in it: for ``open_store``, never for a log.
@@ -156,7 +169,13 @@ def read_config(text: str, path: str, directory: Path, overrides: Mapping[str, s
     reader.read(overrides or {})
     if reader.errors:
         raise ConfigErrors(path, reader.errors)
-    return Config(path=path, entries=tuple(reader.entries), lines=tuple(reader.entry_lines), **reader.sections)
+    return Config(
+        path=path,
+        entries=tuple(reader.entries),
+        lines=tuple(reader.entry_lines),
+        overrides=tuple((overrides or {}).items()),
+        **reader.sections,
+    )
 
 
 def _syntax_error(error: tomllib.TOMLDecodeError, text: str) -> ConfigError:
@@ -349,6 +368,12 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
             yield "tls_port", "is missing: a certificate alone opens no port"
         if section.tls_port and section.tls_port == section.port:
             yield "tls_port", f"{section.tls_port}: is the port without TLS too; give each its own, or port = 0"
+    if isinstance(section, EnumSettings):
+        yield from enum_contradictions(section)
+    if isinstance(section, ApiSettings):
+        yield from _api_contradictions(section)
+    if isinstance(section, EnumSettings):
+        yield from enum_contradictions(section)
     if isinstance(section, LimitsSettings) and section.retry_longest_s < section.retry_first_s:
         yield "retry_longest_s", f"{section.retry_longest_s:g}: must not be below retry_first_s"
     if isinstance(section, StoreSettings) and section.password is not None:
@@ -356,6 +381,21 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
             yield "password", "means nothing to SQLite: leave it out"
         elif sqlalchemy.make_url(section.url).password is not None:
             yield "password", "is given in the URL as well: keep one"
+
+
+def _api_contradictions(api: ApiSettings) -> Iterator[tuple[str, str]]:
+    if bool(api.tls_cert_file) != bool(api.tls_key_file):
+        missing = "tls_key_file" if api.tls_cert_file else "tls_cert_file"
+        yield missing, "is missing: a certificate and its key come together"
+    if api.port and not (api.tls_cert_file or api.plain or _is_loopback(api.host)):
+        yield "tls_cert_file", f"is missing: without TLS, keys would travel to {api.host} in clear (or set plain = true)"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def file_problems(config: Config, environ: Mapping[str, str]) -> list[ConfigError]:

@@ -8,6 +8,8 @@ Three nested nurseries, closed from the inside out:
 
 Shutdown: stop accepting, unbind and hang up while answers to what is on the wire still come in (``limits.drain_s``),
 then stop dispatch, then close the store. Nothing that was acknowledged depends on any of it: kill -9 loses no message.
+
+What changes while it runs goes through ``ops.reload``.
 """
 
 from __future__ import annotations
@@ -19,33 +21,35 @@ import signal
 import ssl
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any
 
 import structlog
 import trio
 
-from hub import Hub
-from hub.endpoint import Endpoint
+from hub import Hub, wall_clock_us
 from hub.retry import RetryWaits
-from hub.routing import rules_of
-from ops import metrics, schema, web, wiring
+from ops import logs, metrics, schema, web, wiring
+from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
-from provisioning import Account, Directory, ProvisioningError, load_directory, revision, verify_password
+from ops.enum_lookups import lookup_of
+from ops.endpoints import Endpoints
+from ops.keeping import keeper_of
+from ops.readiness import READY, STOPPING, Supervisor, status
+from ops.reload import Answer, Reloader
+from provisioning import Directory, load_directory, verify_password
 from provisioning.publisher import Publisher
 from smpp.server import Limits
-from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
-from translators.desk_threads import DeskThreads
+from store import SWITCH_INTERVAL_S, Store, open_store
+from translators.enum_lookup import EnumLookup
 from translators.lock_out import LockOut
 from translators.smpp_accounts import SmppAccount, SmppAccounts
 from translators.smpp_groups import SmppGroup
 from translators.smpp_links import SmppLink
 from translators.xmpp import XmppDesk
 
-AGAIN_S = 5.0  # between a fault that ended an endpoint and its next start
 SAME_SIGNAL_S = 0.5
 RELEASE_S = 2.0  # for the last write
 MAX_PASSWORD_OCTETS = 8  # SMPP 3.4 §5.2.2
@@ -61,27 +65,61 @@ class Daemon:
     """A running hub with all its endpoints. Made by ``open_daemon``.
 
     Attributes:
-        config: its configuration.
+        config: its configuration; after a reload, what was loaded last.
         store, hub: see their packages.
-        links, groups, accounts, desks: its endpoints, by name (accounts: by system_id).
+        answers: looks numbers up by ENUM; None when no servers are named.
+        endpoints: its links, groups, accounts and desks.
+        charging: makes charging records; None when none are wanted.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"`` → port.
         draining: True once it was told to stop.
+        reloader: what changes it while it runs.
     """
 
-    def __init__(self, config: Config, store: Store, hub: Hub) -> None:
-        self.config = config
+    def __init__(self, config: Config, store: Store, hub: Hub, answers: EnumLookup | None = None) -> None:
+        self.answers = answers
         self.store = store
         self.hub = hub
         self.observer = metrics.SessionCounters()
         self.publisher = Publisher(store, lambda: hub.directory, os.environ, hub.clock)
-        self.links: dict[str, SmppLink] = {}
-        self.groups: dict[str, SmppGroup] = {}
-        self.accounts: dict[str, SmppAccount] = {}
-        self.desks: dict[str, XmppDesk] = {}
+        self.keeper = keeper_of(config, store, hub.clock, os.environ)
+        self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.ports: dict[str, int] = {}
         self.draining = False
         self._shutdown = trio.Event()
         self._stopped = trio.Event()
+        self._server_tls = _server_context(config) if config.smpp.tls_port else None
+        self._listening: list[SmppAccounts] = []
+        self.endpoints = Endpoints(hub, self.observer, lambda: self.config.limits.drain_s, self._server_tls)
+        self.reloader = Reloader(config, store, self.endpoints, self._keep_to)
+
+    @property
+    def config(self) -> Config:
+        """What is in force, but for settings that wait for the next start."""
+        return self.reloader.config
+
+    @property
+    def links(self) -> dict[str, SmppLink]:
+        """By name."""
+        return self.endpoints.links
+
+    @property
+    def groups(self) -> dict[str, SmppGroup]:
+        """By name."""
+        return self.endpoints.groups
+
+    @property
+    def accounts(self) -> dict[str, SmppAccount]:
+        """By system_id."""
+        return self.endpoints.accounts
+
+    @property
+    def desks(self) -> dict[str, XmppDesk]:
+        """By name."""
+        return self.endpoints.desks
+
+    async def reload(self, who: str) -> Answer:
+        """Read the configuration file again; see ``ops.reload``."""
+        return await self.reloader.reload(who)
 
     def stop(self) -> None:
         """Begin an orderly shutdown."""
@@ -98,85 +136,52 @@ class Daemon:
 
     def attach(self, directory: Directory) -> None:
         """Make the endpoints of a snapshot. Raises: UnreadableSecret; OSError, ssl.SSLError."""
-        hub, environ = self.hub, os.environ
-        threads = DeskThreads(hub, rules_of)
-        server_tls = self._server_context() if self.config.smpp.tls_port else None
-        for link in directory.links.values():
-            told = wiring.link_settings(link, environ, server_tls)
-            self.links[link.name] = SmppLink(told, hub, hub.clock, self.observer)
-        for group in directory.groups.values():
-            self.groups[group.name] = SmppGroup(wiring.group_settings(group), self.links, hub, hub.clock)
-        for account in directory.accounts.values():
-            self.accounts[account.system_id] = SmppAccount(wiring.account_settings(account, environ), hub, hub.clock)
-        for desk in directory.desks.values():
-            settings = wiring.desk_settings(desk, environ)
-            self.desks[desk.name] = XmppDesk(settings, hub, threads, clock_us=hub.clock)
-        # A group's parts go by the group's policy, whichever of its links they were on.
-        for name, link_endpoint in self.links.items():
-            hub.attach(link_endpoint, hold_in_doubt=directory.links[name].in_doubt == "hold")
-        for name, group_endpoint in self.groups.items():
-            hub.attach(group_endpoint, hold_in_doubt=directory.groups[name].in_doubt == "hold")
-        for account_endpoint in self.accounts.values():
-            hub.attach(account_endpoint)
-        for desk_endpoint in self.desks.values():
-            hub.attach(desk_endpoint)
+        self.endpoints.attach(directory)
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Serve until ``stop`` or cancellation."""
-        drain_s = self.config.limits.drain_s
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
-            lasting.start_soon(self._follow_catalog)
+            if self.charging is not None:
+                await lasting.start(self.charging.run)  # from here on the feed is kept for it
             lasting.start_soon(self.publisher.run)
-            for group in self.groups.values():
-                lasting.start_soon(group.do_chores)
-            for account in self.accounts.values():
-                # Not among the sessions: it never ends, and stopping waits for those to end.
-                lasting.start_soon(account.do_chores)
+            if self.answers is not None:
+                lasting.start_soon(self.answers.run)
+            lasting.start_soon(self.keeper.run)
+            await self.reloader.begin()
+            # Not among the sessions: they never end, and stopping waits for those to end.
+            await lasting.start(self.endpoints.do_chores)
             async with trio.open_nursery() as sessions:
-                for link in self.links.values():
-                    sessions.start_soon(self._keep_running, link.name, partial(link.run, self._shutdown))
-                for desk in self.desks.values():
-                    sessions.start_soon(self._keep_running, desk.name, desk.run)
+                await sessions.start(self.endpoints.run, self._shutdown)
                 await self._listen(sessions)
                 if self.config.metrics.port:
                     await self._serve_metrics(lasting)
+                lasting.start_soon(self.reloader.serve)
                 task_status.started()
                 await self._shutdown.wait()
+                drain_s = self.config.limits.drain_s
                 log.info("stopping", drain_s=drain_s)
                 sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
-                for desk in self.desks.values():
-                    sessions.start_soon(desk.close, drain_s)
             with trio.move_on_after(RELEASE_S):
                 await self.hub.release()
             lasting.cancel_scope.cancel()
         self._stopped.set()
         log.info("stopped")
 
-    async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run an endpoint, and run it again when a fault of ours ended it: the others must not hear of it."""
-        while True:
-            try:
-                await run()
-            except Exception:
-                self.observer.count("endpoint_failed", endpoint=name)
-                log.exception("endpoint failed, it is started again", endpoint=name, again_in_s=AGAIN_S)
-            else:
-                return
-            with trio.move_on_after(AGAIN_S):
-                await self._shutdown.wait()
-            if self.draining:
-                return
+    async def _keep_to(self, config: Config) -> None:
+        """Keep to the live settings of another file. Raises: OSError, with nothing changed."""
+        await self.hub.keep_to_filters(wiring.filter_settings(config.filters))
+        if self._server_tls is not None and config.smpp.tls_cert_file:
+            # Into the context that is in use: who connects from now on is shown it.
+            smpp = config.smpp
+            await trio.to_thread.run_sync(self._server_tls.load_cert_chain, smpp.tls_cert_file, smpp.tls_key_file)
+        self.hub.keep_to_limits(**_limits_of(config))
+        for port in self._listening:
+            port.keep_to(_port_limits(config))
+        logs.keep_to(config.log.level)
 
     async def _listen(self, sessions: trio.Nursery) -> None:
         smpp = self.config.smpp
-        limits = Limits(
-            max_connections=smpp.max_connections,
-            max_unbound=smpp.max_unbound,
-            session_init_s=smpp.session_init_s,
-            max_password_octets=MAX_PASSWORD_OCTETS,
-            grace_s=self.config.limits.drain_s,
-        )
         # One for both: who was locked out of the one, or has its binds there, does not go to the other.
         lock_out, binds = LockOut(), Counter[str]()
         for name, port in (("smpp", smpp.port), ("smpps", smpp.tls_port)):
@@ -186,8 +191,8 @@ class Daemon:
                 self.accounts,
                 verify_password,
                 clock=self.hub.clock,
-                limits=limits,
-                ssl_context=self._server_context() if name == "smpps" else None,
+                limits=_port_limits(self.config),
+                ssl_context=self._server_tls if name == "smpps" else None,
                 observer=self.observer,
                 lock_out=lock_out,
                 binds=binds,
@@ -196,14 +201,8 @@ class Daemon:
             with _named(f"{name} {smpp.host}:{port}"):
                 listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
             self.ports[name] = listeners[0].socket.getsockname()[1]
+            self._listening.append(accounts)
             log.info("listening", what=name, host=smpp.host, port=self.ports[name])
-
-    def _server_context(self) -> ssl.SSLContext:
-        """The TLS context of our own port."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        with _named(self.config.smpp.tls_cert_file):
-            context.load_cert_chain(self.config.smpp.tls_cert_file, self.config.smpp.tls_key_file or None)
-        return context
 
     async def _serve_metrics(self, nursery: trio.Nursery) -> None:
         settings = self.config.metrics
@@ -217,38 +216,34 @@ class Daemon:
         """What readiness is made of; all must be true."""
         return {"accepting": not self.draining}
 
-    async def _follow_catalog(self) -> None:
-        """Load a new snapshot when the catalog has changed.
 
-        Numbers, blocks, call centres and routes take effect at once, and so does who may bind as an account that is
-        served; all else of links, groups, accounts and desks when the daemon starts again, which the log says. Until
-        then no route leads to what was added, and no number to a desk that was.
-        """
-        network: tuple[Endpoint, ...] = (*self.links.values(), *self.groups.values(), *self.accounts.values())
-        serving = frozenset(endpoint.name for endpoint in (*network, *self.desks.values()))
-        while True:
-            await trio.sleep(self.config.limits.reload_s)
-            try:
-                now = await self.store.read(revision)
-                if now == self.hub.directory.revision:
-                    continue
-                fresh = await self.store.read(lambda tx: load_directory(tx, serving))
-            except StoreError as error:
-                log.warning("the catalog could not be read", error=type(error).__name__)
-                continue
-            stale = _changed_endpoints(self.hub.directory, fresh)
-            self.hub.directory = fresh
-            for system_id, endpoint in self.accounts.items():
-                _readmit(endpoint, fresh.accounts.get(system_id))
-            log.info("catalog loaded", revision=fresh.revision, needs_restart=stale)
+def _server_context(config: Config) -> ssl.SSLContext:
+    """The TLS context of our own port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with _named(config.smpp.tls_cert_file):
+        context.load_cert_chain(config.smpp.tls_cert_file, config.smpp.tls_key_file or None)
+    return context
 
 
-def _readmit(endpoint: SmppAccount, account: Account | None) -> None:
-    """Measure an account's next binds by what is provisioned now; by what was, when that cannot be read."""
-    try:
-        endpoint.readmit(wiring.account_settings(account, os.environ) if account is not None else None)
-    except ProvisioningError as error:
-        log.warning("an account stays as it was", account=endpoint.name, error=str(error))
+def _port_limits(config: Config) -> Limits:
+    smpp = config.smpp
+    return Limits(
+        max_connections=smpp.max_connections,
+        max_unbound=smpp.max_unbound,
+        session_init_s=smpp.session_init_s,
+        max_password_octets=MAX_PASSWORD_OCTETS,
+        grace_s=config.limits.drain_s,
+    )
+
+
+def _limits_of(config: Config) -> dict[str, Any]:
+    """Those bounds of the hub that a reload may change."""
+    limits = config.limits
+    return {
+        "heads": limits.heads_per_endpoint,
+        "part_wait_us": round(limits.reassembly_wait_s * 1e6),
+        "waits": RetryWaits(round(limits.retry_first_s * 1e6), round(limits.retry_longest_s * 1e6)),
+    }
 
 
 @contextmanager
@@ -263,15 +258,6 @@ def _named(what: str) -> Iterator[None]:
         if not isinstance(cause, OSError):
             raise
         raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or what) from error
-
-
-def _changed_endpoints(old: Directory, new: Directory) -> list[str]:
-    """Links, groups, accounts and desks that differ between two snapshots."""
-    changed: list[str] = []
-    for kind in ("links", "groups", "accounts", "desks"):
-        before, after = getattr(old, kind), getattr(new, kind)
-        changed += [f"{kind}: {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
-    return changed
 
 
 @asynccontextmanager
@@ -297,15 +283,15 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
             if beside:
                 log.warning("routes that the file does not name stay beside those of their prefix", routes=beside)
         directory = await store.read(load_directory)
+        answers = lookup_of(config.enum, os.environ, wall_clock_us)
         hub = Hub(
             store,
             directory,
-            heads=limits.heads_per_endpoint,
-            part_wait_us=round(limits.reassembly_wait_s * 1e6),
-            waits=RetryWaits(round(limits.retry_first_s * 1e6), round(limits.retry_longest_s * 1e6)),
+            **_limits_of(config),
             filters=wiring.filter_settings(config.filters),
+            answers=answers,
         )
-        daemon = Daemon(config, store, hub)
+        daemon = Daemon(config, store, hub, answers)
         daemon.attach(directory)
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)
@@ -334,18 +320,28 @@ def _calm_collector() -> Iterator[None]:
 
 
 async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = None) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends it at once.
+    """Run until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read its file again.
 
     Args:
         config: checked.
         on_ready: called once everything listens.
     """
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    supervisor = Supervisor()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with open_daemon(config) as daemon, trio.open_nursery() as nursery:
+
+            async def reload() -> None:
+                with supervisor.reloading():
+                    answer = await daemon.reload("SIGHUP")
+                supervisor.tell(status(f"last reload: {answer.state}"))
 
             async def obey() -> None:
                 told_at = -math.inf
                 async for number in signals:
+                    if number == signal.SIGHUP:
+                        if not daemon.draining:
+                            nursery.start_soon(reload)
+                        continue
                     # A terminal and a process manager may both pass one on: what comes at once is the same word.
                     if trio.current_time() < told_at + SAME_SIGNAL_S:
                         continue
@@ -354,9 +350,12 @@ async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = 
                         os._exit(1)
                     told_at = trio.current_time()
                     log.info("told to stop", signal=signal.Signals(number).name)
+                    supervisor.tell(STOPPING)
                     daemon.stop()
 
             nursery.start_soon(obey)
+            nursery.start_soon(supervisor.feed_watchdog)
+            supervisor.tell(READY)
             log.info("ready", **{f"{name}_port": port for name, port in daemon.ports.items()})
             if on_ready is not None:
                 on_ready(daemon)

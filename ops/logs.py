@@ -9,6 +9,22 @@ from typing import Any, Literal, TextIO
 import structlog
 
 
+_SEVERITIES = logging.getLevelNamesMapping()
+_least = [logging.INFO]
+
+
+def keep_to(level: str) -> None:
+    """Write nothing less severe than this from now on."""
+    _least[0] = _SEVERITIES[level.upper()]
+
+
+def _sift(logger: Any, method: str, event: Any) -> Any:
+    """A processor: drop what is not severe enough."""
+    if _SEVERITIES.get("ERROR" if method == "exception" else method.upper(), logging.ERROR) < _least[0]:
+        raise structlog.DropEvent
+    return event
+
+
 def configure(
     level: str = "info", form: Literal["json", "console"] | str = "json", stream: TextIO | None = None
 ) -> None:
@@ -20,7 +36,9 @@ def configure(
         stream: where to, standard error when None.
     """
     out = stream or sys.stderr
+    keep_to(level)
     shared: list[Any] = [
+        _sift,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,7 +51,8 @@ def configure(
         shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=shared,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        # The least there is: loggers are cached, and a level that is changed later must count for them as well.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )

@@ -1,4 +1,4 @@
-"""Would the catalog take this file? For ``smshub check``, which changes nothing.
+"""Would the catalog take this file? For ``smshub check``, and before a reload of a running daemon; changes nothing.
 
 Names that do not exist, numbers that another call centre has, links of a group that do not agree: what only the whole
 catalog can judge is judged by the catalog itself, over a copy. The copy is a store of its own in a temporary folder, so
@@ -17,7 +17,17 @@ import trio
 
 from ops import schema
 from ops.config import Config, refused
-from provisioning import KINDS, Account, Entry, Refused, Secret, SecretKind, catalog
+from provisioning import (
+    KINDS,
+    Account,
+    Directory,
+    Entry,
+    Refused,
+    Secret,
+    SecretKind,
+    catalog,
+    load_directory,
+)
 from provisioning.passwords import DUMMY_HASH
 from provisioning.rows import PUT, to_row
 from store import Op, Transaction, open_store
@@ -25,7 +35,7 @@ from store import Op, Transaction, open_store
 REHEARSAL_NODE = 1023  # of ids: those of the command line's
 
 
-async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> None:
+async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> Directory:
     """Apply a file's entries to a copy of the catalog.
 
     Args:
@@ -33,6 +43,7 @@ async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> None:
         store_url: the store, with its password.
         is_ready: whether the store has this program's schema; one that has none is an empty catalog.
 
+    Returns: what would be provisioned.
     Raises: ConfigErrors, with the line of each refused entry; StoreError when the store cannot be read.
     """
     there: list[Entry] = []
@@ -52,6 +63,7 @@ async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> None:
         async with open_store(url, REHEARSAL_NODE, "OFF", readers=1) as copy:
             try:
                 await copy.transact(work, rows=max(1, len(there) + len(entries)))
+                return await copy.read(load_directory)
             except Refused as error:
                 raise refused(config, error.refusals) from None
 

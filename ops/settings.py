@@ -16,11 +16,12 @@ import msgspec
 import sqlalchemy
 
 from ops.archive.making import read_target
+from ops.enum_settings import EnumSettings
 from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
 from provisioning.model import KINDS
 from provisioning.secret import Secret
-from provisioning.syntax import read_host
+from provisioning.syntax import read_host, read_number
 
 _DEFAULT_URL = "sqlite:///var/smshub.db"
 
@@ -79,18 +80,21 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
     port: Annotated[int, spec("Port without TLS; 0 for none.", minimum=0, maximum=65_535)] = 2775
     tls_port: Annotated[int, spec("Port with TLS; 0 for none.", minimum=0, maximum=65_535)] = 0
-    tls_cert_file: Annotated[str, spec("The hub's certificate and chain (PEM).", is_path=True)] = ""
-    tls_key_file: Annotated[str, spec("The key of the certificate (PEM).", is_path=True)] = ""
+    tls_cert_file: Annotated[str, spec("The hub's certificate and chain (PEM).", is_path=True, live=True)] = ""
+    tls_key_file: Annotated[str, spec("The key of the certificate (PEM).", is_path=True, live=True)] = ""
     system_id: Annotated[str, spec("What the hub calls itself in bind responses.", minimum=1, maximum=15)] = "smshub"
     max_connections: Annotated[
-        int, spec("Connections at a time, bound or not.", unit="connections", minimum=1, maximum=100_000)
+        int, spec("Connections at a time, bound or not.", unit="connections", minimum=1, maximum=100_000, live=True)
     ] = 1000
     max_unbound: Annotated[
-        int, spec("Connections at a time that have not bound yet.", unit="connections", minimum=1, maximum=100_000)
+        int,
+        spec(
+            "Connections at a time that have not bound yet.", unit="connections", minimum=1, maximum=100_000, live=True
+        ),
     ] = 100
-    session_init_s: Annotated[float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600)] = (
-        10.0
-    )
+    session_init_s: Annotated[
+        float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600, live=True)
+    ] = 10.0
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,12 +104,28 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, spec("Port; 0 for none.", minimum=0, maximum=65_535)] = 9464
 
 
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The control interface: call centres' own applications provision their numbers over HTTP (H4, H14)."""
+
+    host: Annotated[str, spec("Address to listen on.", read=read_host)] = "127.0.0.1"
+    port: Annotated[int, spec("Port; 0 for none.", minimum=0, maximum=65_535)] = 0
+    tls_cert_file: Annotated[str, spec("The hub's certificate and chain (PEM).", is_path=True)] = ""
+    tls_key_file: Annotated[str, spec("The key of the certificate (PEM).", is_path=True)] = ""
+    plain: Annotated[
+        bool,
+        spec(
+            "Allow an address that is not loopback without TLS: keys then travel in clear. Only behind a proxy that "
+            "speaks TLS, on a private link."
+        ),
+    ] = False
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is said on standard error. Never a text's body, a password or a whole token."""
 
-    level: Annotated[str, spec("Least severity that is written.", choices=("debug", "info", "warning", "error"))] = (
-        "info"
-    )
+    level: Annotated[
+        str, spec("Least severity that is written.", choices=("debug", "info", "warning", "error"), live=True)
+    ] = "info"
     format: Annotated[str, spec("One JSON object a line, or words for people.", choices=("json", "console"))] = "json"
 
 
@@ -119,6 +139,7 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
             unit="texts",
             minimum=10,
             maximum=1_000_000,
+            live=True,
         ),
     ] = 10_000
     store_backlog: Annotated[
@@ -137,20 +158,26 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True):
             unit="s",
             minimum=1,
             maximum=86_400,
+            live=True,
         ),
     ] = 300.0
     retry_first_s: Annotated[
         float,
-        spec("Wait before the first retry; each further one doubles it.", unit="s", minimum=0.01, maximum=3600),
+        spec(
+            "Wait before the first retry; each further one doubles it.", unit="s", minimum=0.01, maximum=3600, live=True
+        ),
     ] = 5.0
-    retry_longest_s: Annotated[float, spec("Longest wait between retries.", unit="s", minimum=0.01, maximum=86_400)] = (
-        900.0
-    )
+    retry_longest_s: Annotated[
+        float, spec("Longest wait between retries.", unit="s", minimum=0.01, maximum=86_400, live=True)
+    ] = 900.0
     drain_s: Annotated[
-        float, spec("How long stopping waits for answers to what is on the wire.", unit="s", minimum=0, maximum=600)
+        float,
+        spec(
+            "How long stopping waits for answers to what is on the wire.", unit="s", minimum=0, maximum=600, live=True
+        ),
     ] = 10.0
     reload_s: Annotated[
-        float, spec("How often the catalog's revision is looked at.", unit="s", minimum=0.1, maximum=600)
+        float, spec("How often the catalog's revision is looked at.", unit="s", minimum=0.1, maximum=600, live=True)
     ] = 1.0
 
 
@@ -163,6 +190,7 @@ class FiltersSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Hosts and domains, one a line, '#' before a remark: a text that links to one of them, or to what is "
             "below it, is refused. Read again when it changes.",
             is_path=True,
+            live=True,
         ),
     ] = ""
     loop_texts: Annotated[
@@ -173,9 +201,40 @@ class FiltersSettings(msgspec.Struct, frozen=True, kw_only=True):
             unit="texts",
             minimum=0,
             maximum=100_000,
+            live=True,
         ),
     ] = 20
-    loop_s: Annotated[float, spec("The time over which loop_texts counts.", unit="s", minimum=1, maximum=86_400)] = 60.0
+    loop_s: Annotated[
+        float, spec("The time over which loop_texts counts.", unit="s", minimum=1, maximum=86_400, live=True)
+    ] = 60.0
+
+
+class ChargingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Charging records: a file of them now and then, for whoever bills (X6)."""
+
+    directory: Annotated[
+        str, spec("Where files of charging records go; it must be there. None are made when not given.", is_path=True)
+    ] = ""
+    format: Annotated[
+        str,
+        spec(
+            "3GPP TS 32.298 in BER ('.cdr'), comma-separated values ('.csv'), or both of each file.",
+            choices=("ber", "csv", "ber+csv"),
+        ),
+    ] = "ber+csv"
+    node_address: Annotated[str, spec("The hub's own address in each record, E.164.", read=read_number)] = ""
+    rotate_s: Annotated[
+        float, spec("A file is closed when its oldest record is so old.", unit="s", minimum=0.1, maximum=86_400)
+    ] = 900.0
+    rotate_records: Annotated[
+        int,
+        spec(
+            "Or when it has so many records; it also gets the rest of their batch.",
+            unit="records",
+            minimum=1,
+            maximum=1_000_000,
+        ),
+    ] = 10_000
 
 
 class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,10 +268,13 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "node": NodeSettings,
     "smpp": SmppSettings,
     "metrics": MetricsSettings,
+    "api": ApiSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
     "filters": FiltersSettings,
+    "enum": EnumSettings,
     "archive": ArchiveSettings,
+    "charging": ChargingSettings,
 }
 
 SETTINGS: tuple[Field, ...] = tuple(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import phonenumbers
 
 from hub.filters import FilterSettings
+from ops.plan import pointers
 from ops.settings import FiltersSettings
-from provisioning import Account, Desk, Group, Link, Secret
+from provisioning import Account, Desk, Group, Link, Secret, SecretKind
 from smpp.alphabet import BY_NAME
 from smpp.credentials import BindType
 from smpp.receipt import IdForm
@@ -23,7 +27,10 @@ from translators.smpp_links import LinkSettings
 from translators.smpp_messages import Dialect
 from translators.xmpp import DeskSettings
 
+MAX_FILE_OCTETS: Final = 1_048_576  # of a certificate file; a system's whole list of authorities has 0.2 MB
+
 _US: Final = 1_000_000
+_PRINT_KEY: Final = os.urandom(32)
 _BIND_TYPES: Final = {"trx": (BindType.TRX,), "tx+rx": (BindType.TX, BindType.RX)}
 _BIND_STATES: Final = {"trx": State.BOUND_TRX, "tx": State.BOUND_TX, "rx": State.BOUND_RX}
 
@@ -152,6 +159,28 @@ def filter_settings(filters: FiltersSettings) -> FilterSettings:
     return FilterSettings(
         url_list_file=filters.url_list_file, loop_texts=filters.loop_texts, loop_us=round(filters.loop_s * _US)
     )
+
+
+def prints_of(entry: Link | Group | Account | Desk, environ: Mapping[str, str]) -> dict[str, str]:
+    """Prints of what an entry only points to, by setting: secrets, and the content of files.
+
+    They are keyed anew in each process: one says nothing but whether it is equal to another. Reads files.
+
+    Raises: UnreadableSecret; OSError when a file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for name in pointers(entry):
+        value = getattr(entry, name)
+        if isinstance(value, Secret) and value.kind is not SecretKind.HASH:
+            found[name] = _print(value.reveal(environ).encode())
+        elif isinstance(value, str) and value:
+            with Path(value).open("rb") as file:
+                found[name] = _print(file.read(MAX_FILE_OCTETS))
+    return found
+
+
+def _print(octets: bytes) -> str:
+    return hashlib.blake2b(octets, key=_PRINT_KEY, digest_size=16).hexdigest()
 
 
 def _verifying_context(link: Link) -> ssl.SSLContext:

@@ -44,6 +44,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         is_path: a text that names a file; relative ones are taken from the configuration file's directory.
         key: part of the entry's name: a command takes it as argument, and it never changes.
         hashed: of a secret: a hash may be given in its place.
+        live: of a setting of the daemon: a running one keeps to it after a reload.
     """
 
     help: str
@@ -55,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     is_path: bool = False
     key: bool = False
     hashed: bool = False
+    live: bool = False
 
 
 def spec(help: str, **settings: Any) -> Spec:

@@ -153,7 +153,7 @@ async def connect_and_bind(
 
 
 async def keep_bound(
-    target: Target,
+    target: Target | Callable[[], Target],
     handler: Handler,
     *,
     name: str = "",
@@ -165,7 +165,7 @@ async def keep_bound(
     """Stay bound until cancelled, or until ``shutdown`` is set.
 
     Args:
-        target: see ``Target``.
+        target: see ``Target``; a function is asked for each session anew.
         handler: runs for each session; one that fails is logged, and its bind is made again like one that was cut.
         name: of the link, for logs and metrics.
         bind_types: one bind for each: ``(TRX,)``, or ``(TX, RX)``, or ``(TRX, TRX)`` for two of a kind.
@@ -177,9 +177,10 @@ async def keep_bound(
     """
     make = new_backoff or (lambda: Backoff(SystemRandom()))
     stop = trio.Event() if shutdown is None else shutdown
+    find: Callable[[], Target] = target if callable(target) else lambda: target
     async with trio.open_nursery() as nursery:
         for bind_type in bind_types:
-            link = _Bind(target, bind_type, handler, name, make(), observer, stop)
+            link = _Bind(find, bind_type, handler, name, make(), observer, stop)
             nursery.start_soon(link.keep)
 
 
@@ -188,7 +189,7 @@ class _Bind:
 
     def __init__(
         self,
-        target: Target,
+        find: Callable[[], Target],
         bind_type: BindType,
         handler: Handler,
         name: str,
@@ -196,14 +197,14 @@ class _Bind:
         observer: Observer,
         shutdown: trio.Event,
     ) -> None:
-        self._target = target
+        self._find = find
         self._bind_type = bind_type
         self._handler = handler
         self._name = name
         self._backoff = backoff
         self._observer = observer
         self._shutdown = shutdown
-        self._words = {"link": name, "system_id": target.credentials.system_id, "bind": str(bind_type)}
+        self._words = {"link": name, "system_id": find().credentials.system_id, "bind": str(bind_type)}
 
     async def keep(self) -> None:
         """Bind, wait, bind, until told to stop."""
@@ -215,7 +216,7 @@ class _Bind:
 
     async def _once(self) -> Trouble:
         """One session from its connection to its end. Returns: what to hold against the next try."""
-        target, words = self._target, self._words
+        target, words = self._find(), self._words
         session: Session | None = None
         try:
             async with connect_and_bind(target, self._bind_type) as session:

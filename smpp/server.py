@@ -270,6 +270,10 @@ class Server:
                 self._gone.set()
         return bool(guest.account)
 
+    def keep_to(self, limits: Limits) -> None:
+        """Keep to other bounds from now on; who is connected stays."""
+        self._limits = limits
+
     async def shut_down(self) -> None:
         """Turn newcomers away and unbind every session, each within the grace."""
         self._closing = True

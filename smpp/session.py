@@ -418,6 +418,12 @@ class Session:
         self._queue(data, 0)
         self._apply(events)
 
+    def configure(self, settings: Settings, options: Options) -> None:
+        """Keep to other settings and options from now on. What is on the way stays on the way."""
+        self.options = options
+        self.connection.configure(settings)
+        self._rearm()
+
     # -- The tasks -----------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[Session] = trio.TASK_STATUS_IGNORED) -> None:

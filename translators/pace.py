@@ -67,6 +67,11 @@ class Pace:
         self._full = 0.0
         self._measured_us = 0
 
+    def agree(self, per_s: float) -> None:
+        """Another limit was agreed, 0 for none. What the peer has said of its own holds as before."""
+        self.per_s = per_s
+        self.is_on = per_s > 0 or self._start > 0
+
     def limit(self, now_us: int) -> float:
         """Messages a second that may go now, rests apart; 0 for no limit."""
         if not self._start:

@@ -30,12 +30,14 @@ class Preference:
 
     Args:
         members: (name, weight) of each; weights are more than 0.
+        indices: what each is called in ``order``; its place in ``members`` when not given.
     """
 
     __slots__ = ("_members",)
 
-    def __init__(self, members: Sequence[tuple[str, float]]) -> None:
-        self._members = [(_hash(name), 1.0 / weight, index) for index, (name, weight) in enumerate(members)]
+    def __init__(self, members: Sequence[tuple[str, float]], indices: Sequence[int] | None = None) -> None:
+        named = zip(range(len(members)) if indices is None else indices, members, strict=True)
+        self._members = [(_hash(name), 1.0 / weight, index) for index, (name, weight) in named]
 
     def order(self, source: str, destination: str) -> tuple[int, ...]:
         """The indices of all members, the preferred first."""

@@ -111,6 +111,10 @@ class Addresses:
         return address in self._whole or (bool(self._beginnings) and address.startswith(self._beginnings))
 
 
+def _session_settings(s: AccountSettings) -> Settings:
+    return Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s)
+
+
 class SmppAccount(SmppEndpoint):
     """One account.
 
@@ -133,8 +137,7 @@ class SmppAccount(SmppEndpoint):
         )
         self.settings = settings
         self._intake_pace = Pace(settings.in_per_s)
-        self._sources = Addresses(settings.sources) if settings.sources else None
-        self._destinations = Addresses(settings.destinations) if settings.destinations else None
+        self._take_from(settings)
 
     def grant(self) -> Grant:
         """What its sessions may have."""
@@ -144,33 +147,29 @@ class SmppAccount(SmppEndpoint):
             subject=self,
             networks=s.networks,
             max_binds=s.max_binds,
-            settings=Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s),
+            settings=_session_settings(s),
             options=Options(inbox=s.inbox),
         )
 
-    def readmit(self, settings: AccountSettings | None) -> None:
-        """Measure the next binds by other settings: password, networks, how and how often, where it is called.
+    def adopt(self, settings: AccountSettings) -> None:
+        """Keep to other settings of the same account from now on; who is bound stays bound.
 
-        What is bound stays bound.
-
-        Args:
-            settings: the account as it is provisioned now; None when it is not any more: nobody may bind.
+        Password, networks, how and how often it may bind count from the next bind on. The hub is to be told.
         """
-        if settings is None:
-            self.settings = msgspec.structs.replace(self.settings, password_hash="", outbind_host="")
-            return
-        self.settings = msgspec.structs.replace(
-            self.settings,
-            password_hash=settings.password_hash,
-            networks=settings.networks,
-            max_binds=settings.max_binds,
-            bind_states=settings.bind_states,
-            lock_out_after=settings.lock_out_after,
-            lock_out_s=settings.lock_out_s,
-            outbind_host=settings.outbind_host,
-            outbind_port=settings.outbind_port,
-            outbind_password=settings.outbind_password,
-        )
+        self.settings = s = settings
+        self.keep_to(s.dialect, gap_us=s.gap_us, validity_us=s.validity_us, max_attempts=s.max_attempts)
+        self._take_from(s)
+        for session in self.sessions:
+            session.configure(_session_settings(s), Options(inbox=s.inbox))
+
+    def expel(self) -> None:
+        """Let nobody bind any more, and call nobody."""
+        self.settings = msgspec.structs.replace(self.settings, password_hash="", outbind_host="")
+
+    def _take_from(self, s: AccountSettings) -> None:
+        self._intake_pace.agree(s.in_per_s)
+        self._sources = Addresses(s.sources) if s.sources else None
+        self._destinations = Addresses(s.destinations) if s.destinations else None
 
     def _permit(self, pdu: MessagePdu, arrival: Arrival, now_us: int) -> None:
         if arrival.receipt is None:
@@ -252,6 +251,10 @@ class SmppAccounts:
                 calls.start_soon(self._call_absent, self._waits)
             await self._server.run(listeners=listeners, shutdown=shutdown, task_status=task_status)
             calls.cancel_scope.cancel()
+
+    def keep_to(self, limits: Limits) -> None:
+        """Keep to other bounds of the port from now on; who is connected stays."""
+        self._server.keep_to(limits)
 
     async def _authenticate(self, request: BindRequest) -> Grant | int:
         account = self._accounts.get(request.system_id)

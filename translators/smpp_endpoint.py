@@ -59,6 +59,10 @@ _MESSAGES = frozenset((p.SubmitSm, p.DeliverSm, p.DataSm))
 class Group(Protocol):
     """A group that an endpoint carries parts for, beside its own: see ``translators.smpp_groups``."""
 
+    @property
+    def name(self) -> str:
+        """Its endpoint's."""
+
     async def settle(self, link: str, outcomes: Sequence[Outcome]) -> None:
         """Report what became of the group's parts."""
 
@@ -94,26 +98,48 @@ class SmppEndpoint:
         per_s: float = 0.0,
     ) -> None:
         self.name = name
+        self._make = make
+        self._to_esme = make is p.DeliverSm
         self.gap_us = gap_us
         self.source_gap_us = source_gap_us
         self.validity_us = validity_us
         self.max_attempts = max_attempts
         self.sessions: list[Session] = []  # bound, of either kind
         self._carriers: list[Session] = []  # those that take what we deliver
-        self.dialect = dialect
+        self._speak(dialect)
         self._road = road
-        self._group: Group | None = None
-        self._make = make
-        self._to_esme = make is p.DeliverSm
+        self._groups: dict[str, Group] = {}  # by endpoint
         self._clock = clock
         self._pace = Pace(per_s)
         self._throttled = self._full = self._lost = 0  # of the answers being looked at
-        self._data_sm = not self._to_esme and dialect.submit_with == DATA_SM
-        self._fits = dialect.transliterate == TO_FIT
         self._unsent: list[Outcome] = []
         self._chores = trio.Event()  # something could not be written
         self._brakes = trio.Event()  # a brake is on
+        self._paced_anew = trio.Event()
         self._faults: Counter[str] = Counter()  # of sessions that are over, and of messages that were refused
+
+    def _speak(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._data_sm = not self._to_esme and dialect.submit_with == DATA_SM
+        self._fits = dialect.transliterate == TO_FIT
+
+    def keep_to(
+        self,
+        dialect: Dialect,
+        *,
+        gap_us: int,
+        validity_us: int,
+        max_attempts: int,
+        source_gap_us: int = 0,
+        per_s: float = 0.0,
+    ) -> None:
+        """Keep to other settings from now on; arguments as when it was made. The hub is to be told of it."""
+        self._speak(dialect)
+        self.gap_us, self.source_gap_us = gap_us, source_gap_us
+        self.validity_us, self.max_attempts = validity_us, max_attempts
+        self._pace.agree(per_s)
+        self._paced_anew.set()
+        self._wake()
 
     # --- hub.endpoint.Endpoint ---------------------------------------------------------------------------------------
 
@@ -157,11 +183,22 @@ class SmppEndpoint:
         """Parts as data_sm, with the time that each has left; as submit_sm to an SMSC that has no data_sm."""
         if session.version < VERSION_3_4:
             write = smpp_messages.as_submit_sm
-            return [(write(part.payload, part.message, self.dialect), part) for part in parts]
+            return [
+                (
+                    write(part.payload, part.message, self.dialect)
+                    if isinstance(part.payload, p.DataSm)
+                    else part.payload,
+                    part,
+                )
+                for part in parts
+            ]
         if not self.dialect.send_validity:
             return [(part.payload, part) for part in parts]
-        now_us = self._clock()
-        return [(smpp_messages.with_time_to_live(part.payload, part.message, now_us), part) for part in parts]
+        now_us, timed = self._clock(), smpp_messages.with_time_to_live
+        return [
+            (timed(part.payload, part.message, now_us) if isinstance(part.payload, p.DataSm) else part.payload, part)
+            for part in parts  # what was begun as submit_sm, before the link was told to use data_sm, ends so
+        ]
 
     def rate_limit(self) -> float:
         """Parts a second that may be sent now, by agreement or because the peer was sent too many; 0 for no limit."""
@@ -173,8 +210,12 @@ class SmppEndpoint:
         return bool(self._carriers)
 
     def join(self, group: Group) -> None:
-        """Carry parts for a group as well. Before the first session."""
-        self._group = group
+        """Carry parts for a group as well."""
+        self._groups[group.name] = group
+
+    def leave(self, group: str) -> None:
+        """Carry no parts for a group any more, once all that it gave has come back."""
+        self._groups.pop(group, None)
 
     def faults(self) -> Mapping[str, int]:
         """What peers did wrong since the start: word → how often.
@@ -217,29 +258,37 @@ class SmppEndpoint:
             self._faults.update(session.connection.counts)
             if carries:
                 self._carriers.remove(session)
-                if self._group is not None:
-                    self._group.freed()  # it may be another's turn now
+                for group in self._groups.values():
+                    group.freed()  # it may be another's turn now
         if failure is not None:
             raise failure
 
     def _wake(self) -> None:
         """Tell those who give us parts that there is room."""
         self._road.wake(self.name)
-        if self._group is not None:
-            self._group.freed()
+        for group in self._groups.values():
+            group.freed()
 
     async def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Report what became of parts, to the hub or to the group that gave them."""
-        group = self._group
-        if group is None:
+        if not self._groups:
             await self._road.report(self.name, outcomes)
             return
         own = [outcome for outcome in outcomes if outcome.part.message.endpoint == self.name]
         if len(own) < len(outcomes):
-            await group.settle(self.name, [o for o in outcomes if o.part.message.endpoint != self.name])
+            for name, group in list(self._groups.items()):
+                given = [outcome for outcome in outcomes if outcome.part.message.endpoint == name]
+                if given:
+                    await group.settle(self.name, given)
         if own:
             await self._road.report(self.name, own)
         self._wake()  # what one of the two gave made room for both
+
+    async def settle_unsent(self) -> None:
+        """Report what could not be written, at the end of a life whose chores are not done any more."""
+        unsent, self._unsent = self._unsent, []
+        if unsent:
+            await self._report(unsent)
 
     async def do_chores(self) -> None:
         """Report what could not be written, wake the hub when a brake comes off. Runs until cancelled."""
@@ -251,14 +300,15 @@ class SmppEndpoint:
         while True:
             await self._chores.wait()
             self._chores = trio.Event()
-            unsent, self._unsent = self._unsent, []
-            await self._report(unsent)
+            await self.settle_unsent()
 
     async def _wake_after_brakes(self) -> None:
         while True:
             await self._brakes.wait()
             now_us = self._clock()
-            await trio.sleep(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6))
+            self._paced_anew = trio.Event()
+            with trio.move_on_after(max(0.001, (self._pace.next_us(now_us) - now_us) / 1e6)):
+                await self._paced_anew.wait()
             self._brakes = trio.Event()
             self._wake()
 

@@ -7,6 +7,10 @@ back UNSENT. A member tells apart what the group gave by the message's endpoint,
 **Written once.** A text is cut by the member that would take it now, in that member's dialect. Members that write alike
 share a *hand*; only when a part goes to a member with another hand is the text written again.
 
+**Members come and go** while texts are on their way. A link keeps its index for as long as the daemon runs, so that an
+answer that comes late, and who has refused what, mean the same member. A text that was cut in another *era* is given to
+the members of this one, and written again by whoever carries it.
+
 **Aside.** A part that a member has refused for good can only go by the others. While these are bound and full it waits
 here, and counts against the group's room: the dispatcher gives no faster than parts go, and nothing turns in circles.
 
@@ -59,11 +63,12 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Cut(msgspec.Struct, frozen=True, gc=False):
-    """The payload of a group's part: what was written, by whose hand, and which members the pair prefers."""
+    """The payload of a group's part: what was written, by whose hand, which members the pair prefers, and when."""
 
     pdu: Any
     hand: int
     order: tuple[int, ...]
+    era: int
 
 
 class SmppGroup:
@@ -84,28 +89,51 @@ class SmppGroup:
     def __init__(
         self, settings: GroupSettings, members: Mapping[str, SmppEndpoint], road: Road, clock: Callable[[], int]
     ) -> None:
-        self.settings = settings
         self.name = f"group:{settings.name}"
-        self.gap_us = settings.gap_us
-        self.validity_us = settings.validity_us
-        self.max_attempts = settings.max_attempts
-        weighted = [*settings.members, *((name, 1) for name in settings.standby)]
-        self._links = [members[name] for name, _ in weighted]
-        self.source_gap_us = max((link.source_gap_us for link in self._links), default=0)
         self.carried: Counter[tuple[str, str]] = Counter()
-        self._regular = range(len(settings.members))
-        self._standby = range(len(settings.members), len(weighted))
-        self._index = {link.name: index for index, link in enumerate(self._links)}
-        self._preference = Preference(weighted)
-        self._hands = _hands(self._links)
+        self._links: list[SmppEndpoint] = []  # all that ever were members
+        self._index: dict[str, int] = {}  # link's endpoint → its place there
+        self._era = 0
+        self._adopt(settings, members)
         self._refusals = Refusals()
         self._aside: list[Part] = []
         self._owed: list[Outcome] = []  # of parts that no link could be given
         self._chores = trio.Event()
         self._road = road
         self._clock = clock
-        for link in self._links:
+
+    def adopt(self, settings: GroupSettings, members: Mapping[str, SmppEndpoint]) -> None:
+        """Keep to other settings of the same group from now on, or to its members' new ones. The hub is to be told.
+
+        Raises: KeyError: the settings name a link that is not there; nothing has changed.
+        """
+        self._adopt(settings, members)
+        self.freed()
+
+    def _adopt(self, settings: GroupSettings, members: Mapping[str, SmppEndpoint]) -> None:
+        weighted = [*settings.members, *((name, 1) for name in settings.standby)]
+        now = [members[name] for name, _ in weighted]
+        for link in now:
+            if link not in self._links:
+                self._links.append(link)
+            self._index[link.name] = self._links.index(link)
             link.join(self)
+        indices = [self._index[link.name] for link in now]
+        self.settings = settings
+        self.gap_us = settings.gap_us
+        self.source_gap_us = max((link.source_gap_us for link in now), default=0)
+        self.validity_us = settings.validity_us
+        self.max_attempts = settings.max_attempts
+        self._regular: Sequence[int] = indices[: len(settings.members)]
+        self._standby: Sequence[int] = indices[len(settings.members) :]
+        self._preference = Preference(weighted, indices)
+        self._hands = _hands(self._links)
+        self._era += 1
+
+    def close(self) -> None:
+        """Take nothing more: as if no member were bound. What waits aside goes back to the hub."""
+        self._regular = self._standby = ()
+        self.freed()
 
     # --- hub.endpoint.Endpoint ---------------------------------------------------------------------------------------
 
@@ -114,8 +142,8 @@ class SmppGroup:
         order = self._preference.order(message.source, message.destination)
         bound = self._bound()
         writer = next((index for index in order if index in bound), order[0])
-        hand = self._hands[writer]
-        return [_Cut(pdu, hand, order) for pdu in self._links[writer].split(message)]
+        hand, era = self._hands[writer], self._era
+        return [_Cut(pdu, hand, order, era) for pdu in self._links[writer].split(message)]
 
     def room(self) -> int:
         """See ``hub.endpoint.Endpoint``."""
@@ -130,8 +158,10 @@ class SmppGroup:
             cut = part.payload
             refusers, reason = self._refusals.of(part.message.id, part.number) if self._refusals else ((), "")
             asked: Sequence[int] = cut.order
+            if cut.era != self._era:
+                asked = self._preference.order(part.message.source, part.message.destination)
             if refusers or part.attempt > 1:
-                asked = turned(cut.order, room.keys() - refusers, part.attempt)
+                asked = turned(asked, room.keys() - refusers, part.attempt)
             carrier = next((index for index in asked if room.get(index, 0) > 0), None)
             if carrier is not None:
                 room[carrier] -= 1
@@ -215,9 +245,11 @@ class SmppGroup:
         """The part as a member writes it; None when it cannot, which is then owed to the hub."""
         cut = part.payload
         pdu = cut.pdu
-        if self._hands[index] != cut.hand:
+        if self._hands[index] != cut.hand or cut.era != self._era:
             try:
                 pdus = self._links[index].split(part.message)
+                if len(pdus) != part.total and cut.era != self._era:
+                    return _carrying(part, pdu)  # begun before the members cut otherwise: it ends as it began
                 reason = "" if len(pdus) == part.total else "split-differently"
             except Unsplittable as error:
                 pdus, reason = (), error.reason
@@ -225,11 +257,15 @@ class SmppGroup:
                 self._owe(self._judged(index, Outcome(part, Result.REFUSED, reason=reason)))
                 return None
             pdu = pdus[part.number - 1]
-        return Part(part.message, part.number, part.total, pdu, part.attempt, part.in_doubt)
+        return _carrying(part, pdu)
 
     def _owe(self, outcome: Outcome) -> None:
         self._owed.append(outcome)
         self._chores.set()
+
+
+def _carrying(part: Part, pdu: Any) -> Part:
+    return Part(part.message, part.number, part.total, pdu, part.attempt, part.in_doubt)
 
 
 def _hands(links: Sequence[SmppEndpoint]) -> list[int]:

@@ -83,6 +83,23 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"<LinkSettings {self.name!r} {self.system_id}@{self.host}:{self.port}>"
 
 
+def _credentials(s: LinkSettings) -> Credentials:
+    return Credentials(
+        system_id=s.system_id,
+        password=s.password,
+        system_type=s.system_type,
+        interface_version=s.interface_version,
+    )
+
+
+def _session_settings(s: LinkSettings) -> Settings:
+    return Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s)
+
+
+def _session_options(s: LinkSettings) -> Options:
+    return Options(inbox=s.inbox)
+
+
 class SmppLink(SmppEndpoint):
     """One link.
 
@@ -111,48 +128,63 @@ class SmppLink(SmppEndpoint):
         self.settings = settings
         self._observer = observer
 
+    def adopt(self, settings: LinkSettings) -> None:
+        """Keep to other settings of the same link from now on; sessions stay.
+
+        Whom it binds to, as what and how, and what it shows and trusts in TLS, counts from the next session on. The hub
+        and the link's groups are to be told.
+        """
+        self.settings = s = settings
+        self.keep_to(
+            s.dialect,
+            gap_us=s.gap_us,
+            source_gap_us=s.source_gap_us,
+            validity_us=s.validity_us,
+            max_attempts=s.max_attempts,
+            per_s=s.per_s,
+        )
+        for session in self.sessions:
+            session.configure(_session_settings(s), _session_options(s))
+
     async def run(self, shutdown: trio.Event | None = None) -> None:
         """Stay bound until cancelled, or until ``shutdown`` is set: then unbind in peace and return."""
         s = self.settings
-        credentials = Credentials(
-            system_id=s.system_id,
-            password=s.password,
-            system_type=s.system_type,
-            interface_version=s.interface_version,
-        )
-        settings = Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s)
-        options = Options(inbox=s.inbox)
-        target = Target(
-            host=s.host,
-            port=s.port,
-            credentials=credentials,
-            ssl_context=s.tls,
-            server_hostname=s.server_hostname,
-            settings=settings,
-            options=options,
-        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.do_chores)
             async with trio.open_nursery() as binds:
                 if s.outbind_port:
                     terms = Terms(
-                        credentials=credentials,
+                        credentials=_credentials(s),
                         password=s.outbind_password,
                         host="" if s.outbind_password else s.host,
-                        settings=settings,
-                        options=options,
+                        settings=_session_settings(s),
+                        options=_session_options(s),
                     )
                     stop = trio.Event() if shutdown is None else shutdown
                     binds.start_soon(self._answer_outbinds, terms, stop)
                 await keep_bound(
-                    target,
+                    self._target,
                     self._work,
                     name=s.name,
                     bind_types=s.bind_types * s.binds,
                     observer=self._observer,
                     shutdown=shutdown,
                 )
+            await self.settle_unsent()
             nursery.cancel_scope.cancel()
+
+    def _target(self) -> Target:
+        """What the next session binds to."""
+        s = self.settings
+        return Target(
+            host=s.host,
+            port=s.port,
+            credentials=_credentials(s),
+            ssl_context=s.tls,
+            server_hostname=s.server_hostname,
+            settings=_session_settings(s),
+            options=_session_options(s),
+        )
 
     async def _answer_outbinds(self, terms: Terms, shutdown: trio.Event) -> None:
         """Listen for the SMSC's calls. A port that cannot be had costs only the calls, and is tried for again."""

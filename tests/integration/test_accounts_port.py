@@ -262,7 +262,7 @@ async def test_binds_are_counted_over_all_ports() -> None:
 async def test_a_lock_out_may_be_switched_off_and_on_again_while_it_runs() -> None:
     async with opened(msgspec.structs.replace(SETTINGS, lock_out_after=0)) as place:
         assert {await place.bind(WRONG) for _ in range(20)} == {S.ESME_RINVPASWD}
-        place.accounts["agg"].readmit(SETTINGS)
+        place.accounts["agg"].adopt(SETTINGS)
         assert [await place.bind(WRONG) for _ in range(4)] == [S.ESME_RINVPASWD] * 3 + [S.ESME_RBINDFAIL]
 
 
@@ -390,7 +390,7 @@ async def test_an_account_that_does_not_answer_is_called_again_after_longer_and_
             await until(lambda: place.counted.events.count(("call_failed", "agg")) >= 2)
             assert esme.most_at_once == 1
             calls = len(esme.calls)
-            place.accounts["agg"].readmit(None)  # it was taken away: nobody calls it any more
+            place.accounts["agg"].expel()  # it was taken away: nobody calls it any more
             await place.looks()
             assert len(esme.calls) <= calls + 1
             assert await place.bind(RIGHT) == S.ESME_RINVPASWD

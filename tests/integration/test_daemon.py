@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from ops import daemon as daemon_module
+from ops import endpoints
 from ops.config import read_config
 from ops.daemon import open_daemon
 from translators.smpp_links import SmppLink
@@ -47,7 +47,7 @@ async def test_an_endpoint_that_fails_is_started_again_and_ends_nothing_else(
         await sound(self, shutdown)
 
     monkeypatch.setattr(SmppLink, "run", run)
-    monkeypatch.setattr(daemon_module, "AGAIN_S", 0.05)
+    monkeypatch.setattr(endpoints, "AGAIN_S", 0.05)
     config = read_config(CONFIGURATION.format(port=unused_tcp_port), "", tmp_path)
     with trio.fail_after(20):
         async with open_daemon(config) as daemon:

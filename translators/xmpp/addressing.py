@@ -40,6 +40,12 @@ class Addressing:
         self._known: dict[str, str] = {}  # designation → as an attribute; empty: no JID of this desk
         self._absent: dict[str, int] = {}  # CSR's bare JID, as an attribute → until when
 
+    def follow(self, director: Jid, domains: Collection[str]) -> None:
+        """Another director, or other domains, from now on."""
+        self.director = escape_attribute(str(director))
+        self._domains = domains
+        self._known.clear()
+
     def address_for(self, message: Message, now_us: int) -> str:
         """The JID for a customer's text, as an attribute."""
         designated = self._designated

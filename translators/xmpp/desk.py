@@ -133,25 +133,15 @@ class XmppDesk:
         clock_us: Callable[[], int] = wall_clock_us,
         connect: Connect | None = None,
     ) -> None:
-        self.settings = settings
         self.name = f"desk:{settings.name}"
-        self.gap_us = settings.gap_us
         self.source_gap_us = 0  # a call centre is not counted in texts a second
-        self.validity_us = settings.validity_us
-        self.max_attempts = settings.max_attempts
         self._road = road
         self._services = services
         self._clock_us = clock_us
         self._connect = connect or self._connect_tcp
         self._log = log.bind(desk=settings.name)
 
-        self._domain = settings.domain.lower()
-        self._director = parse_jid(settings.director)
-        self._domains = settings.domains
-        self._server = settings.server.lower() or self._director.domain
-        self._wants_receipts = settings.receipt_on == "received"
-        self._component_attribute = escape_attribute(self._domain)
-
+        self._take_over(settings)
         self._flights = Flights()
         self._reach = Reach(round(settings.first_wait_s * 1e6), round(settings.longest_wait_s * 1e6))
         self._addressing = Addressing(self._director, self._domains)
@@ -187,6 +177,38 @@ class XmppDesk:
         self._handed_over = self._returned = self._late_errors = 0
         self._commands_done = self._replaced = self._connections = 0
         self._faults: Counter[str] = Counter()
+
+    def _take_over(self, settings: DeskSettings) -> None:
+        self.settings = settings
+        self.gap_us = settings.gap_us
+        self.validity_us = settings.validity_us
+        self.max_attempts = settings.max_attempts
+        self._domain = settings.domain.lower()
+        self._director = parse_jid(settings.director)
+        self._domains = settings.domains
+        self._server = settings.server.lower() or self._director.domain
+        self._wants_receipts = settings.receipt_on == "received"
+        self._component_attribute = escape_attribute(self._domain)
+
+    def adopt(self, settings: DeskSettings) -> None:
+        """Keep to other settings of the same desk from now on. The hub is to be told.
+
+        While it is connected, only what no connection was made by may differ: not the host, port, domain, secret, TLS,
+        nor who answers pings. For the rest, ``close`` it, wait until ``run`` returns, adopt, ``reopen``, run it again.
+        """
+        before = self._director
+        self._take_over(settings)
+        self._addressing.follow(self._director, self._domains)
+        if self._director != before:
+            self._reach.connected()  # what was known of the one says nothing of the other
+            if self._up:
+                self._reply(self._greeting())
+        self._road.wake(self.name)
+
+    def _greeting(self) -> str:
+        # The director that answers with its own presence is known to be there, and known to be gone when it is.
+        director = str(self._director)
+        return stanzas.build_presence(self._domain, director) + stanzas.build_presence(self._domain, director, "probe")
 
     # --- what the hub asks -------------------------------------------------------------------------------------------
 
@@ -295,6 +317,11 @@ class XmppDesk:
                 await self._progress.wait()
         self._close_requested.set()
 
+    def reopen(self) -> None:
+        """Undo ``close``: it may be run again, once ``run`` has returned."""
+        self._closing = False
+        self._close_requested = trio.Event()
+
     async def _keep_connected(self) -> None:
         wait_s = self.settings.first_wait_s
         while not self._close_requested.is_set():
@@ -370,9 +397,7 @@ class XmppDesk:
         self._reach.connected()
         self._up = True
         self._log.info("desk is connected", domain=self._domain)
-        # The director that answers with its own presence is known to be there, and known to be gone when it is.
-        greeting = stanzas.build_presence(self._domain, str(self._director))
-        self._reply(greeting + stanzas.build_presence(self._domain, str(self._director), "probe"))
+        self._reply(self._greeting())
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, stream, nursery.cancel_scope)

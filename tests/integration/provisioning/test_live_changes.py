@@ -1,4 +1,4 @@
-"""What a running daemon makes of changes: routes at once; groups and links with the next start, and it says so."""
+"""What a running daemon makes of changes by commands: routes, links and groups are in force at once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def change(daemon: Daemon, *entries: Any) -> None:
         await trio.sleep(0.02)
 
 
-async def test_routes_are_in_force_at_once_and_groups_at_the_next_start(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_routes_links_and_groups_are_in_force_at_once(tmp_path: Path, unused_tcp_port: int) -> None:
     config = read_config(CONFIGURATION.format(port=unused_tcp_port), "", tmp_path)
 
     def way(daemon: Daemon, destination: str = "+442079460018") -> str | None:
@@ -66,13 +66,12 @@ async def test_routes_are_in_force_at_once_and_groups_at_the_next_start(tmp_path
             await change(daemon, built(Route, prefix="+44", endpoint="group:pair"))
             assert way(daemon) == "group:pair"
             await change(daemon, third, built(Route, prefix="+44207", endpoint="link:three"))
-            assert way(daemon) == "group:pair", "the new link does not serve yet"
-            await change(daemon, built(Group, name="pair", links=["one=3", "two"]))
-        told = [entry["needs_restart"] for entry in logs if entry["event"] == "catalog loaded"]
-        assert told == [[], ["links: three"], ["groups: pair"]]
-        async with open_daemon(read_config(CONFIGURATION.partition("[[link]]")[0], "", tmp_path)) as daemon:
             assert way(daemon) == "link:three"
+            assert daemon.links["three"].settings.port == unused_tcp_port
+            await change(daemon, built(Group, name="pair", links=["one=3", "two"]))
             assert daemon.groups["pair"].settings.members == (("one", 3), ("two", 1))
+        told = [entry["endpoints"] for entry in logs if entry["event"] == "catalog loaded"]
+        assert told == [{}, {"added": ["link:three"]}, {"changed": ["group:pair"]}]
 
 
 @pytest.mark.parametrize("endpoint", ["group:pair", "link:one"])

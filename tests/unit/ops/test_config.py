@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ops.config import ConfigErrors, file_problems, load_config, read_config, refused
@@ -246,7 +247,7 @@ def test_every_setting_can_be_set():
         if field.form is not Form.SECRET and field.default:
             overrides[field.name] = str(field.default)
     config = read_config("", "", HERE, overrides)
-    assert config == read_config("", "", HERE)
+    assert msgspec.structs.replace(config, overrides=()) == read_config("", "", HERE)
     assert {field.name.partition(".")[0] for field in SETTINGS} == set(SECTIONS)
 
 
