@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from hub.tables import feed, feed_follower
 from store import Insert, Op, Transaction
@@ -73,6 +73,60 @@ def follow(tx: Transaction, name: str, limit: int = 100) -> tuple[int, list[list
         events.extend(msgspec.json.decode(body, type=_Row).e)
         position = row_id
     return position, events
+
+
+class FeedRow(msgspec.Struct, frozen=True, gc=False):
+    """The events of one batch.
+
+    Attributes:
+        id: its number in the feed.
+        at_us: when they happened.
+        events: the events.
+    """
+
+    id: int
+    at_us: int
+    events: list[list[str | int]]
+
+
+def rows_after(tx: Transaction, position: int, limit: int, until: int | None = None) -> list[FeedRow]:
+    """The rows behind a position, in order, for a follower that works off a range of them.
+
+    Args:
+        tx: a transaction.
+        position: the row before the first.
+        limit: at most so many.
+        until: none behind this one.
+    """
+    wanted = select(feed.c.id, feed.c.at_us, feed.c.events).where(feed.c.id > position).order_by(feed.c.id).limit(limit)
+    if until is not None:
+        wanted = wanted.where(feed.c.id <= until)
+    rows = tx.sql.execute(wanted).all()
+    return [FeedRow(row_id, at_us, msgspec.json.decode(body, type=_Row).e) for row_id, at_us, body in rows]
+
+
+def position_of(tx: Transaction, name: str) -> int | None:
+    """Where a follower is, None when it is none."""
+    return tx.sql.execute(select(feed_follower.c.position).where(feed_follower.c.name == name)).scalar()
+
+
+def last(tx: Transaction) -> int:
+    """The last row that there is, 0 when there is none."""
+    return tx.sql.execute(select(func.max(feed.c.id))).scalar() or 0
+
+
+def begin(tx: Transaction, name: str) -> int:
+    """Where a follower is; one that is new begins behind all that there is."""
+    position = position_of(tx, name)
+    if position is None:
+        position = last(tx)
+        tx.sql.execute(feed_follower.insert().values(name=name, position=position))
+    return position
+
+
+def forget(tx: Transaction, name: str) -> bool:
+    """Let a follower be none any more: rows are kept for it no longer. Returns: whether it was one."""
+    return tx.sql.execute(feed_follower.delete().where(feed_follower.c.name == name)).rowcount > 0
 
 
 def advance(tx: Transaction, name: str, position: int) -> None:

@@ -12,8 +12,10 @@ import click
 import trio
 
 from ops import logs, schema
+from ops.cli_api_key import api_key_group
 from ops.cli_audit import audit
 from ops.cli_charging import charging_group
+from ops.cli_enum import enum
 from ops.cli_loa import letter_notes, loa_commands
 from ops.cli_operate import queue, thread
 from ops.cli_optout import opt_out_group
@@ -121,6 +123,8 @@ for command in (
     charging_group,
     provision,
     account,
+    api_key_group,
+    enum,
     route,
     thread,
     queue,
