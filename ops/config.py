@@ -388,7 +388,8 @@ def _api_contradictions(api: ApiSettings) -> Iterator[tuple[str, str]]:
         missing = "tls_key_file" if api.tls_cert_file else "tls_cert_file"
         yield missing, "is missing: a certificate and its key come together"
     if api.port and not (api.tls_cert_file or api.plain or _is_loopback(api.host)):
-        yield "tls_cert_file", f"is missing: without TLS, keys would travel to {api.host} in clear (or set plain = true)"
+        why = f"is missing: without TLS, keys would travel to {api.host} in clear; plain = true allows it"
+        yield "tls_cert_file", why
 
 
 def _is_loopback(host: str) -> bool:

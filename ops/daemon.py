@@ -23,6 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -34,8 +35,8 @@ from ops import logs, metrics, schema, web, wiring
 from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
-from ops.enum_lookups import lookup_of
 from ops.endpoints import Endpoints
+from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
 from ops.readiness import READY, STOPPING, Supervisor, status
 from ops.reload import Answer, Reloader
@@ -70,7 +71,7 @@ class Daemon:
         answers: looks numbers up by ENUM; None when no servers are named.
         endpoints: its links, groups, accounts and desks.
         charging: makes charging records; None when none are wanted.
-        ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"`` → port.
+        ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
     """
@@ -156,6 +157,8 @@ class Daemon:
                 await self._listen(sessions)
                 if self.config.metrics.port:
                     await self._serve_metrics(lasting)
+                if self.config.api.port:
+                    await self._serve_api(lasting)
                 lasting.start_soon(self.reloader.serve)
                 task_status.started()
                 await self._shutdown.wait()
@@ -211,6 +214,24 @@ class Daemon:
             port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)
         self.ports["metrics"] = port
         log.info("listening", what="metrics", host=settings.host, port=port)
+
+    async def _serve_api(self, nursery: trio.Nursery) -> None:
+        # Here: who does not serve it need not hold its libraries in memory.
+        from ops.api.app import serve_api
+
+        settings = self.config.api
+        start = partial(
+            serve_api,
+            self.store,
+            settings.host,
+            settings.port,
+            tls_cert_file=settings.tls_cert_file,
+            tls_key_file=settings.tls_key_file,
+        )
+        with _named(f"api {settings.host}:{settings.port}"):
+            port = await nursery.start(start)
+        self.ports["api"] = port
+        log.info("listening", what="api", host=settings.host, port=port)
 
     def _is_ready(self) -> dict[str, bool]:
         """What readiness is made of; all must be true."""

@@ -127,6 +127,11 @@ _READERS: dict[str, Callable[[Sequence[Any]], Entry]] = {
 _READERS |= {"number": _number_of, "block": _block_of}
 
 
+def from_row(kind: type[E], row: Sequence[Any]) -> E:
+    """The entry that a row of its table holds."""
+    return cast(Callable[[Sequence[Any]], E], _READERS[kind.KIND])(row)
+
+
 def read_all(tx: Transaction, kind: type[E], call_centre: str = "") -> list[E]:
     """Read all entries of a kind, in the order of their keys.
 
