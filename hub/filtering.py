@@ -25,7 +25,9 @@ from hub.quota import day_of
 from hub.statistics import Counters
 from hub.tables import account_day
 from hub.url_list import UrlList, read_list
-from provisioning import Directory
+from hub.volumes import ExpectedVolumes
+from provisioning import CallCentre, Directory
+from provisioning.authority import day_of as day_named
 from store import Op, Store, Transaction, Upsert
 
 SAY_AGAIN_US: Final = 60_000_000  # one line a minute for each endpoint and filter
@@ -66,7 +68,8 @@ class Filtering:
         self._counters = counters
         self._settings = settings
         self._followed = directory()
-        self.filters = Filters(settings, rules_of(self._followed))
+        self._day = day_named(clock())
+        self.filters = Filters(settings, rules_of(self._followed, self._day))
         self._repetitions: dict[str, Repetitions] = {}
         self._under_way: dict[tuple[str, bytes], trio.Event] = {}
         self._said_us: dict[tuple[str, str], int] = {}
@@ -224,6 +227,7 @@ class Filtering:
 
     async def do_chores(self) -> None:
         """Once a second: write counts down, look whether the URL list's file has changed. Raises: StoreError."""
+        self._look_at_day()
         self._follow()
         await self._look_at_urls()
         await self.write()
@@ -268,9 +272,17 @@ class Filtering:
         directory = self._directory()
         if directory is not self._followed:
             self._followed = directory
-            self.filters.follow(rules_of(directory))
+            self.filters.follow(rules_of(directory, self._day))
             for endpoint in set(self._repetitions) - set(self.filters.rules.repetition_us):
                 del self._repetitions[endpoint]
+
+    def _look_at_day(self) -> None:
+        """White lists end with a day: look at them anew on the next."""
+        today = day_named(self._clock())
+        if today != self._day:
+            self._day = today
+            if self._followed.white_lists:
+                self.filters.follow(rules_of(self._followed, today))
 
     def _count(self, endpoint: str, which: str, number: int, now_us: int) -> None:
         """Count what was kept back; say so, but not for each."""
@@ -283,20 +295,36 @@ class Filtering:
             say("texts kept back", endpoint=endpoint, filter=which, number=self._unsaid.pop(key))
 
 
-def rules_of(directory: Directory) -> FilterRules:
-    """What filters go by in a snapshot."""
+def rules_of(directory: Directory, today: str) -> FilterRules:
+    """What filters go by in a snapshot.
+
+    Args:
+        directory: the snapshot.
+        today: the day, UTC: ``"2026-11-01"``; white lists are valid until one.
+    """
     accounts = directory.accounts.values()
     return FilterRules(
         per_day={f"account:{a.system_id}": a.throughput_per_day for a in accounts if a.throughput_per_day},
         repetition_us={f"account:{a.system_id}": round(a.duplicate_s * 1e6) for a in accounts if a.duplicate_s},
         traps={
             centre.name: Trap(
-                texts=centre.trap_texts, over_us=round(centre.trap_s * 1e6), exceptions=tuple(centre.trap_exceptions)
+                texts=centre.trap_texts,
+                over_us=round(centre.trap_s * 1e6),
+                exceptions=tuple(centre.trap_exceptions),
+                volumes=_volumes_of(directory, centre, today),
             )
             for centre in directory.call_centres.values()
             if centre.trap_texts
         },
     )
+
+
+def _volumes_of(directory: Directory, centre: CallCentre, today: str) -> ExpectedVolumes | None:
+    """None when nothing is on a white list: then nothing is asked for each text."""
+    if not directory.white_lists:
+        return None
+    listing = directory.white_listing(centre.name, today)
+    return ExpectedVolumes(listing, round(centre.trap_s * 1e6)) if listing.white_lists else None
 
 
 def _stamp(file: str) -> tuple[int, ...]:

@@ -57,6 +57,14 @@ class FilterSettings(msgspec.Struct, frozen=True, kw_only=True):
     loop_us: int = 60_000_000
 
 
+class Volumes(Protocol):
+    """What to expect of numbers that are on a white list: ``hub.volumes.ExpectedVolumes``."""
+
+    def texts(self, number: str) -> int:
+        """How many texts within the trap's time; 0 of a number on no list."""
+        ...
+
+
 class Trap(msgspec.Struct, frozen=True, kw_only=True):
     """A call centre's volume trap: so many texts to each of its numbers.
 
@@ -64,11 +72,17 @@ class Trap(msgspec.Struct, frozen=True, kw_only=True):
         texts: at most.
         over_us: in so many microseconds.
         exceptions: the white list: senders who are not counted, or their beginnings ended by ``*``.
+        volumes: what is to be expected of numbers that carriers' white lists name; None when none is named.
     """
 
     texts: int
     over_us: int
     exceptions: tuple[str, ...] = ()
+    volumes: Volumes | None = None
+
+    def limit(self, number: str) -> int:
+        """How many texts one of its numbers may be sent: more when a white list says so, never fewer."""
+        return self.texts if self.volumes is None else max(self.texts, self.volumes.texts(number))
 
 
 class FilterRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -455,7 +469,7 @@ class Filters:
         if limit is not None and not self.quotas.take(endpoint, limit, now_us):
             return OVER_DAILY_LIMIT
         trap = self._trap_of(endpoint, source, way)
-        if trap is not None and not self.traps.take(way.number, trap.texts, trap.over_us, now_us):
+        if trap is not None and not self.traps.take(way.number, trap.limit(way.number), trap.over_us, now_us):
             if limit is not None:
                 self.quotas.take_back(endpoint, now_us)
             return TRAPPED

@@ -1,4 +1,6 @@
-"""What letters of authorization cover (H9). Pure; numbers are integers, and ranges of numbers stay ranges.
+"""What letters of authorization cover (H9), and what white lists name (H7). Pure.
+
+Numbers are integers, and ranges of numbers stay ranges.
 
 A **span** is a first and a last number, both of it, as integers of their digits. A list of spans is in **normal form**
 when it is sorted and no two of its spans meet or touch: then two lists that name the same numbers are equal, and one
@@ -16,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from provisioning.authority import WARN_DAYS, Loa, days_left, is_signed, is_valid
+from provisioning.authority import WARN_DAYS, Loa, WhiteList, days_left, is_signed, is_valid
 from provisioning.e164 import digits_of, e164_of
 
 Span = tuple[int, int]
@@ -92,29 +94,29 @@ def told(spans: Sequence[Span], most: int = 5) -> str:
     return f"{named} and {len(spans) - most} more" if len(spans) > most else named
 
 
-class Coverage:
-    """Which numbers of a call centre the letters cover that are signed and valid today. Made by ``coverage_of``.
+class Layers:
+    """Spans of several that lie over each other: which of them has a number, the first that has it.
+
+    Args:
+        layers: the spans of each, in any form; the topmost first.
 
     Attributes:
-        letters: those letters, the one that lasts longest first.
+        spans: the numbers that any of them has, in normal form.
     """
 
-    __slots__ = ("_firsts", "_lasts", "_of", "letters")
+    __slots__ = ("_firsts", "_lasts", "_ranks", "spans")
 
-    def __init__(self, letters: Sequence[Loa]) -> None:
-        self.letters = tuple(sorted(letters, key=_rank, reverse=True))
+    def __init__(self, layers: Sequence[Sequence[Span]]) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
-        self._of: list[int] = []
-        self._lay()
+        self._ranks: list[int] = []
+        self._lay(sorted((first, last, rank) for rank, spans in enumerate(layers) for first, last in spans))
+        self.spans = joined(zip(self._firsts, self._lasts, strict=True))
 
-    def _lay(self) -> None:
-        """Cut the numbers into pieces of one letter each: a sweep over all bounds, with the best letter on top."""
-        starts = sorted(
-            (first, last, rank) for rank, letter in enumerate(self.letters) for first, last in spans_of(letter.numbers)
-        )
+    def _lay(self, starts: list[tuple[int, int, int]]) -> None:
+        """Cut the numbers into pieces of one layer each: a sweep over all bounds, with the topmost on top."""
         bounds = sorted({first for first, _, _ in starts} | {last + 1 for _, last, _ in starts})
-        open_spans: list[tuple[int, int]] = []  # rank and last: a heap, the best letter on top
+        open_spans: list[tuple[int, int]] = []  # rank and last: a heap
         at = 0
         for bound, following in pairwise(bounds):
             while at < len(starts) and starts[at][0] == bound:
@@ -126,28 +128,60 @@ class Coverage:
                 self._append(bound, following - 1, open_spans[0][0])
 
     def _append(self, first: int, last: int, rank: int) -> None:
-        if self._of and self._of[-1] == rank and self._lasts[-1] == first - 1:
+        if self._ranks and self._ranks[-1] == rank and self._lasts[-1] == first - 1:
             self._lasts[-1] = last
             return
         self._firsts.append(first)
         self._lasts.append(last)
-        self._of.append(rank)
+        self._ranks.append(rank)
+
+    def rank(self, digits: int) -> int | None:
+        """Which layer has a number, from 0; None when none has."""
+        at = bisect_right(self._firsts, digits) - 1
+        return self._ranks[at] if at >= 0 and digits <= self._lasts[at] else None
+
+
+class Coverage:
+    """Which numbers of a call centre the letters cover that are signed and valid today. Made by ``coverage_of``.
+
+    Attributes:
+        letters: those letters, the one that lasts longest first.
+    """
+
+    __slots__ = ("_layers", "letters")
+
+    def __init__(self, letters: Sequence[Loa]) -> None:
+        self.letters = tuple(sorted(letters, key=_rank, reverse=True))
+        self._layers = Layers([spans_of(letter.numbers) for letter in self.letters])
 
     @property
     def spans(self) -> list[Span]:
         """All numbers that are covered, in normal form."""
-        return joined(zip(self._firsts, self._lasts, strict=True))
+        return self._layers.spans
 
     def letter(self, digits: int) -> Loa | None:
         """The letter that covers a number: of several, the one that lasts longest; None when there is none."""
-        at = bisect_right(self._firsts, digits) - 1
-        if at < 0 or digits > self._lasts[at]:
-            return None
-        return self.letters[self._of[at]]
+        rank = self._layers.rank(digits)
+        return None if rank is None else self.letters[rank]
 
     def missing(self, ranges: Sequence[Span]) -> list[Span]:
         """What no letter covers of these spans, which may come in any order and meet: in normal form."""
-        return without(ranges, zip(self._firsts, self._lasts, strict=True))
+        return without(ranges, self._layers.spans)
+
+
+class WhiteListing:
+    """How many texts a day the white lists of a call centre let expect of a number. Made by ``white_listing_of``."""
+
+    __slots__ = ("_layers", "white_lists")
+
+    def __init__(self, white_lists: Sequence[WhiteList]) -> None:
+        self.white_lists = tuple(sorted(white_lists, key=lambda each: (-each.texts_per_day, each.name)))
+        self._layers = Layers([spans_of(each.numbers) for each in self.white_lists])
+
+    def white_list(self, digits: int) -> WhiteList | None:
+        """The white list that names a number: of several, the one that expects most; None when there is none."""
+        rank = self._layers.rank(digits)
+        return None if rank is None else self.white_lists[rank]
 
 
 def coverage_of(loas: Iterable[Loa], call_centre: str, today: str) -> Coverage:
@@ -159,6 +193,23 @@ def coverage_of(loas: Iterable[Loa], call_centre: str, today: str) -> Coverage:
         today: the day, UTC: ``"2026-11-01"``. Ask again when it is another.
     """
     return Coverage([loa for loa in loas if loa.call_centre == call_centre and is_valid(loa, today)])
+
+
+def white_listing_of(white_lists: Iterable[WhiteList], call_centre: str, today: str) -> WhiteListing:
+    """Put together the white lists of a call centre that are valid today. A list names only its own centre's numbers.
+
+    Args:
+        white_lists: of any call centre.
+        call_centre: whose numbers.
+        today: the day, UTC.
+    """
+    return WhiteListing(
+        [
+            each
+            for each in white_lists
+            if each.call_centre == call_centre and (not each.valid_until or today <= each.valid_until)
+        ]
+    )
 
 
 def expiring(loas: Iterable[Loa], today: str, within_days: int = WARN_DAYS) -> list[Loa]:

@@ -13,12 +13,13 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from provisioning.catalog import entries, revision
+from provisioning.coverage import WhiteListing, white_listing_of
 from provisioning.e164 import digits_of
-from provisioning.model import Account, Block, CallCentre, Desk, Group, Link, Number, Route
+from provisioning.model import Account, Block, CallCentre, Desk, Group, Link, Number, Route, WhiteList
 from provisioning.routes import RouteTable
 from store import Transaction
 
-K = TypeVar("K", CallCentre, Link, Group, Account, Desk)
+K = TypeVar("K", CallCentre, Link, Group, Account, Desk, WhiteList)
 
 
 class Directory:
@@ -26,7 +27,7 @@ class Directory:
 
     Attributes:
         revision: the catalog's revision that it shows.
-        call_centres, links, groups, accounts, desks: by name (accounts: by system_id).
+        call_centres, links, groups, accounts, desks, white_lists: by name (accounts: by system_id).
         endpoints: names of the endpoints of the network side that can be taken: those that are provisioned, and serve.
         homes: of each of these, itself and the group it is in: where what came from it may not go.
         routes: which way a destination goes, and why.
@@ -51,6 +52,7 @@ class Directory:
         "links",
         "revision",
         "routes",
+        "white_lists",
     )
 
     def __init__(
@@ -64,6 +66,7 @@ class Directory:
         accounts: Iterable[Account] = (),
         desks: Iterable[Desk] = (),
         routes: Iterable[Route] = (),
+        white_lists: Iterable[WhiteList] = (),
         revision: int = 0,
         serving: Collection[str] | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class Directory:
         self.groups = _by_key(groups)
         self.accounts = _by_key(accounts)
         self.desks = _by_key(desks)
+        self.white_lists = _by_key(white_lists)
         named = (entry.endpoint for table in (self.links, self.groups, self.accounts) for entry in table.values())
         self.endpoints = frozenset(named if serving is None else {*named} & {*serving})
         self.routes = RouteTable(routes, self.endpoints)
@@ -213,6 +217,10 @@ class Directory:
         """The account of that system_id."""
         return self.accounts.get(system_id)
 
+    def white_listing(self, call_centre: str, today: str) -> WhiteListing:
+        """What the white lists of a call centre let expect of its numbers on a day, UTC (H7). Keep it for the day."""
+        return white_listing_of(self.white_lists.values(), call_centre, today)
+
     def desk(self, name: str) -> Desk | None:
         """The desk of that name."""
         return self.desks.get(name)
@@ -254,6 +262,7 @@ def load_directory(tx: Transaction, serving: Collection[str] | None = None) -> D
         accounts=entries(tx, Account),
         desks=entries(tx, Desk),
         routes=entries(tx, Route),
+        white_lists=entries(tx, WhiteList),
         revision=revision(tx),
         serving=serving,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -28,10 +28,12 @@ from hub import (
     Result,
     TryLater,
 )
+from hub.filtering import Filtering
 from hub.filters import FilterSettings
 from hub.quota import DAY_US
+from hub.statistics import Counters
 from hub.tables import account_day
-from provisioning import Account, CallCentre
+from provisioning import Account, CallCentre, WhiteList
 from store import StoreFull
 from tests.fixtures_hub import (
     CUSTOMER,
@@ -52,6 +54,11 @@ from tests.fixtures_hub import (
 
 OFF = FilterSettings(loop_texts=0)
 THROTTLED = Rejected(Reason.TOO_MUCH)
+
+
+class Way(NamedTuple):
+    call_centre: str
+    number: str
 
 
 def account(**settings: object) -> dict[str, list[Account]]:
@@ -270,6 +277,37 @@ async def test_a_volume_trap_is_sprung_released_and_changed_while_the_hub_runs(
         await trio.sleep(70)
         (verdict,) = await world.receive("link:one", inbound("c"))
         assert isinstance(verdict, Accepted)
+
+
+async def test_a_white_list_widens_the_trap_of_its_numbers_while_it_is_valid(world: World) -> None:
+    acme = CallCentre(name="acme", trap_texts=2, trap_s=60)
+    other = CallCentre(name="other", trap_texts=2, trap_s=60)
+    white_lists = [
+        WhiteList(name="sale", call_centre="acme", numbers=(NUMBER,), texts_per_day=1200, valid_until="2026-01-01"),
+        WhiteList(name="busy", call_centre="acme", numbers=(NUMBER,), texts_per_day=900),
+        WhiteList(name="foreign", call_centre="acme", numbers=(OTHER_NUMBER,), texts_per_day=100_000),
+    ]
+    now_us = EPOCH_US
+    snapshot = make_directory(call_centres=[acme, other], white_lists=white_lists)
+    filtering = Filtering(world.store, lambda: now_us, lambda: snapshot, Counters(), OFF)
+
+    def room(call_centre: str, number: str) -> int:
+        """How many texts one number takes in a new minute."""
+        nonlocal now_us
+        now_us += 120 * SECOND
+        way = Way(call_centre, number)
+        filters = filtering.filters
+        said = [filters.check("link:one", inbound(str(n)), CUSTOMER, way, now_us) for n in range(9)]
+        return said.count(None)
+
+    # A fifth of 1,200 in the busiest hour is 240, and 4 of these in a minute.
+    assert [room("acme", NUMBER), room("acme", "+16175550000"), room("other", OTHER_NUMBER)] == [4, 2, 2]
+    now_us += DAY_US
+    await filtering.do_chores()
+    assert room("acme", NUMBER) == 3
+    snapshot = make_directory(call_centres=[acme, other])
+    await filtering.do_chores()
+    assert room("acme", NUMBER) == 2
 
 
 async def test_the_url_list_is_read_again_when_it_changes(world: World, fast_clock: Clock, tmp_path: Path) -> None:

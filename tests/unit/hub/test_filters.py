@@ -272,6 +272,23 @@ def test_senders_on_the_white_list_are_neither_stopped_nor_counted() -> None:
     assert others == [None, None, None, TRAPPED]
 
 
+class Listed:
+    def __init__(self, **texts: int) -> None:
+        self._texts = texts
+
+    def texts(self, number: str) -> int:
+        return self._texts.get(number, 0)
+
+
+def test_a_number_on_a_white_list_takes_more_and_never_fewer() -> None:
+    filters = _trapped(2, volumes=Listed(**{NUMBER: 4, "+18005550101": 1}))
+    taken = {
+        number: [filters.check("link:a", arrival(str(n)), ANN, Way("acme", number), NOON) for n in range(6)].count(None)
+        for number in (NUMBER, "+18005550101", "+18005550102")
+    }
+    assert taken == {NUMBER: 4, "+18005550101": 2, "+18005550102": 2}
+
+
 def test_another_time_of_a_trap_begins_to_count_anew() -> None:
     filters, way = _trapped(1), Way("acme", NUMBER)
     assert filters.check("link:a", arrival(), ANN, way, NOON) is None

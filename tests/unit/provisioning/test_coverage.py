@@ -2,9 +2,19 @@
 
 import pytest
 
-from provisioning import Loa
+from provisioning import Loa, WhiteList
 from provisioning.authority import days_left, is_signed, is_valid, state_of
-from provisioning.coverage import coverage_of, expiring, joined, size_of, spans_of, told, without, written
+from provisioning.coverage import (
+    coverage_of,
+    expiring,
+    joined,
+    size_of,
+    spans_of,
+    told,
+    white_listing_of,
+    without,
+    written,
+)
 
 TODAY = "2026-11-22"
 
@@ -147,3 +157,26 @@ def test_a_letter_that_was_renewed_in_time_is_not_told_of():
 
 def test_joined_makes_one_of_spans_that_touch():
     assert joined([(5, 6), (1, 2), (3, 4), (9, 9)]) == [(1, 6), (9, 9)]
+
+
+def white_list(name, numbers, texts_per_day, **settings):
+    return WhiteList(
+        name=name, numbers=tuple(numbers), texts_per_day=texts_per_day, **{"call_centre": "helpline", **settings}
+    )
+
+
+def test_of_several_white_lists_the_one_counts_that_expects_most():
+    listing = white_listing_of(
+        [
+            white_list("block", ["+12025550100-+12025550199"], 100),
+            white_list("sale", ["+12025550150"], 5000, valid_until=TODAY),
+            white_list("gone", ["+12025550160"], 9000, valid_until="2026-11-21"),
+            white_list("others", ["+12025550170"], 9000, call_centre="sales"),
+        ],
+        "helpline",
+        TODAY,
+    )
+    named = {digits: listing.white_list(digits).name for digits in (12025550149, 12025550150, 12025550160, 12025550170)}
+    assert named == {12025550149: "block", 12025550150: "sale", 12025550160: "block", 12025550170: "block"}
+    assert listing.white_list(12025550200) is None
+    assert white_listing_of([], "helpline", TODAY).white_list(12025550100) is None
