@@ -38,6 +38,7 @@ from ops.config import Config
 from ops.endpoints import Endpoints
 from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
+from ops.letter_watch import LetterWatch
 from ops.readiness import READY, STOPPING, Supervisor, status
 from ops.reload import Answer, Reloader
 from provisioning import Directory, load_directory, verify_password
@@ -71,6 +72,7 @@ class Daemon:
         answers: looks numbers up by ENUM; None when no servers are named.
         endpoints: its links, groups, accounts and desks.
         charging: makes charging records; None when none are wanted.
+        letters: tells of letters of authorization that expire.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
@@ -84,6 +86,7 @@ class Daemon:
         self.publisher = Publisher(store, lambda: hub.directory, os.environ, hub.clock)
         self.keeper = keeper_of(config, store, hub.clock, os.environ)
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
+        self.letters = LetterWatch(store, hub.clock)
         self.ports: dict[str, int] = {}
         self.draining = False
         self._shutdown = trio.Event()
@@ -149,6 +152,7 @@ class Daemon:
             if self.answers is not None:
                 lasting.start_soon(self.answers.run)
             lasting.start_soon(self.keeper.run)
+            lasting.start_soon(self.letters.run)
             await self.reloader.begin()
             # Not among the sessions: they never end, and stopping waits for those to end.
             await lasting.start(self.endpoints.do_chores)
