@@ -102,6 +102,7 @@ class DaemonProcess:
 
     Attributes:
         smpp_port, metrics_port: where it listens.
+        config_path: its configuration file.
         log_path: what it says; all lives in one file.
         starts: how often it was started.
     """
@@ -112,7 +113,7 @@ class DaemonProcess:
         self.smpp_port, self.metrics_port = new_port(), new_port()
         self.log_path = folder / "smshub.log"
         self.starts = 0
-        self._config_path = folder / "smshub.toml"
+        self.config_path = folder / "smshub.toml"
         text = CONFIGURATION.format(
             url=url,
             smpp_port=self.smpp_port,
@@ -126,7 +127,7 @@ class DaemonProcess:
             account_password=ACCOUNT_PASSWORD,
             **{f"{name}_more": more.get(name, "") for name in ("smpp", "limits", "link", "account")},
         )
-        self._config_path.write_text(text + more.get("tail", ""))
+        self.config_path.write_text(text + more.get("tail", ""))
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
 
@@ -142,7 +143,7 @@ class DaemonProcess:
         self._read = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli", "run", "--config", str(self._config_path)],
+                [sys.executable, "-m", "ops.cli", "run", "--config", str(self.config_path)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
