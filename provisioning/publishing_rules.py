@@ -136,7 +136,7 @@ class Waits(msgspec.Struct, frozen=True):
         """The wait after so many attempts, in microseconds."""
         doubled = self.first_us << min(max(attempts - 1, 0), 40)
         wait = int(min(doubled, self.longest_us) * (0.5 + 0.5 * self.jitter))
-        asked = int(min(max(at_least_s, 0.0), 1e9) * 1e6)  # a directory may say "in a year"
+        asked = int(min(at_least_s, 1e9) * 1e6) if at_least_s > 0 else 0  # a directory may say "in a year", or NaN
         return min(max(wait, asked), self.longest_us)
 
 
