@@ -39,7 +39,7 @@ from ops.endpoints import Endpoints
 from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
 from ops.letter_watch import LetterWatch
-from ops.readiness import READY, STOPPING, Supervisor, status
+from ops.readiness import NOBODY, READY, STOPPING, Supervisor
 from ops.reload import Answer, Reloader
 from provisioning import Directory, load_directory, verify_password
 from provisioning.publisher import Publisher
@@ -78,7 +78,14 @@ class Daemon:
         reloader: what changes it while it runs.
     """
 
-    def __init__(self, config: Config, store: Store, hub: Hub, answers: EnumLookup | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        hub: Hub,
+        answers: EnumLookup | None = None,
+        supervisor: Supervisor = NOBODY,
+    ) -> None:
         self.answers = answers
         self.store = store
         self.hub = hub
@@ -94,7 +101,7 @@ class Daemon:
         self._server_tls = _server_context(config) if config.smpp.tls_port else None
         self._listening: list[SmppAccounts] = []
         self.endpoints = Endpoints(hub, self.observer, lambda: self.config.limits.drain_s, self._server_tls)
-        self.reloader = Reloader(config, store, self.endpoints, self._keep_to)
+        self.reloader = Reloader(config, store, self.endpoints, self._keep_to, supervisor)
 
     @property
     def config(self) -> Config:
@@ -286,11 +293,12 @@ def _named(what: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
+async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncIterator[Daemon]:
     """A daemon that serves for as long as the body lasts.
 
     Args:
         config: checked.
+        supervisor: hears of reloads.
 
     Raises: ConfigErrors when the catalog refuses the file's entries; StoreError; OSError when a port is taken.
     """
@@ -316,7 +324,7 @@ async def open_daemon(config: Config) -> AsyncIterator[Daemon]:
             filters=wiring.filter_settings(config.filters),
             answers=answers,
         )
-        daemon = Daemon(config, store, hub, answers)
+        daemon = Daemon(config, store, hub, answers, supervisor)
         daemon.attach(directory)
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)
@@ -353,19 +361,14 @@ async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = 
     """
     supervisor = Supervisor()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with open_daemon(config) as daemon, trio.open_nursery() as nursery:
-
-            async def reload() -> None:
-                with supervisor.reloading():
-                    answer = await daemon.reload("SIGHUP")
-                supervisor.tell(status(f"last reload: {answer.state}"))
+        async with open_daemon(config, supervisor) as daemon, trio.open_nursery() as nursery:
 
             async def obey() -> None:
                 told_at = -math.inf
                 async for number in signals:
                     if number == signal.SIGHUP:
                         if not daemon.draining:
-                            nursery.start_soon(reload)
+                            nursery.start_soon(daemon.reload, "SIGHUP")
                         continue
                     # A terminal and a process manager may both pass one on: what comes at once is the same word.
                     if trio.current_time() < told_at + SAME_SIGNAL_S:

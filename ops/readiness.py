@@ -90,3 +90,7 @@ class Supervisor:
         while self._address is not None and self._every_s:
             self.tell(ALIVE)
             await trio.sleep(self._every_s)
+
+
+NOBODY: Final = Supervisor({})
+"""No service manager."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import msgspec
@@ -25,6 +26,7 @@ from ops.cli_provision import apply_config
 from ops.config import Config, ConfigError, ConfigErrors, file_problems, load_config, refused
 from ops.endpoints import Endpoints, Followed, Prepared
 from ops.plan import Change, SettingsPlan, dropped, plan_settings
+from ops.readiness import Supervisor, status
 from ops.rehearsal import rehearse
 from ops.reload_requests import ReloadRequest
 from ops.settings import SETTINGS
@@ -83,11 +85,18 @@ class Reloader:
         store: the open store.
         endpoints: those of the daemon.
         keep_to: makes the daemon keep to the live settings of another file. Raises OSError with nothing changed.
+        supervisor: hears when a reload begins and is over.
     """
 
     def __init__(
-        self, config: Config, store: Store, endpoints: Endpoints, keep_to: Callable[[Config], Awaitable[None]]
+        self,
+        config: Config,
+        store: Store,
+        endpoints: Endpoints,
+        keep_to: Callable[[Config], Awaitable[None]],
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self.config = config
         self._store = store
         self._endpoints = endpoints
@@ -107,17 +116,21 @@ class Reloader:
         Cancellation: the file is in the store or it is not; a daemon that goes on follows the catalog in any case.
         """
         async with self._turn:
-            try:
-                ready = await self._check()
-            except (ConfigErrors, ProvisioningError) as error:
-                answer = Answer(state="refused", file=self.config.path, errors=tuple(str(error).splitlines()))
-            except (StoreError, OSError) as error:
-                answer = self._failed(error)
-            else:
-                answer = _planned(ready) if dry_run else await self._carry_out(ready, who)
+            with nullcontext() if dry_run else self._supervisor.reloading():
+                answer = await self._reload(who, dry_run)
+        self._supervisor.tell(status(f"{'dry run' if dry_run else 'last reload'}: {answer.state}"))
         say = log.info if answer.state in ("done", "planned") else log.error
         say("reload", who=who, **_told(answer))
         return answer
+
+    async def _reload(self, who: str, dry_run: bool) -> Answer:
+        try:
+            ready = await self._check()
+        except (ConfigErrors, ProvisioningError) as error:
+            return Answer(state="refused", file=self.config.path, errors=tuple(str(error).splitlines()))
+        except (StoreError, OSError) as error:
+            return self._failed(error)
+        return _planned(ready) if dry_run else await self._carry_out(ready, who)
 
     async def follow(self) -> Followed | None:
         """Bring the endpoints to the catalog when that has changed. Returns: what was done, None for nothing.
