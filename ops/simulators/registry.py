@@ -76,9 +76,9 @@ async def open_simulated_registry(settings: RegistrySettings) -> AsyncIterator[S
                 tls_key_file=settings.tls_key_file,
                 max_body_octets=MAX_BODY_OCTETS,
             )
-            registry.port = await nursery.start(serve)
-            registry.url = f"{'https' if settings.tls_cert_file else 'http'}://{settings.host}:{registry.port}"
             try:
+                registry.port = await nursery.start(serve)
+                registry.url = f"{'https' if settings.tls_cert_file else 'http'}://{settings.host}:{registry.port}"
                 yield registry
             except Exception as error:
                 failure = error

@@ -126,7 +126,7 @@ def differences(wanted: Listing, there: Listing) -> list[str]:
 def read_listing(fields: Mapping[str, Any]) -> Listing | None:
     """Make a listing of a registry's fields; None when one has the wrong type, or none is the number."""
     try:
-        return msgspec.convert(fields, Listing)
+        return msgspec.convert({"real_number": "", "call_centre": "", **fields}, Listing)
     except msgspec.ValidationError:
         return None
 

@@ -61,7 +61,8 @@ class SoapAdapter:
         """Look numbers up. Raises: OSError."""
 
         def ask(these: Sequence[Task]) -> list[Answer]:
-            return answers_to_confirm(these, self._call(soap_xml.QUERY, soap_xml.write_query(these)))
+            entries = self._call(soap_xml.QUERY, soap_xml.write_query(these))
+            return answers_to_confirm([soap_xml.as_carried(task) for task in these], entries)
 
         return in_requests(tasks, soap_xml.MAX_ITEMS, ask)
 

@@ -26,13 +26,20 @@ _SECURITY: Final = f"{WSSE_NS} Security"
 _MUST_UNDERSTAND: Final = f"{ENVELOPE_NS} mustUnderstand"
 
 # XML 1.0 §2.2: what is no Char cannot be carried, not even as a reference. A bare CR would be read as LF (§2.11).
-_UNSAFE: Final = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
+_NO_CHAR: Final = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_NOT_CARRIED: Final = re.compile(f"[{_NO_CHAR}]")
+_UNSAFE: Final = re.compile(f'[&<>"\r{_NO_CHAR}]')
 _REFERENCES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
 
 
 def escape(text: str) -> str:
     """Write text as character data or the value of an attribute; what XML cannot carry becomes U+FFFD."""
     return _UNSAFE.sub(lambda found: _REFERENCES.get(found[0], "\ufffd"), text)
+
+
+def carried(text: str) -> str:
+    """What arrives of a text."""
+    return _NOT_CARRIED.sub("\ufffd", text)
 
 
 def element(name: str, text: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from provisioning.directories.adapter import Task
 from provisioning.directories.replies import Entry, State, read_listing
 from provisioning.directories.rest_json import listing_fields
-from provisioning.directories.soap_envelope import ENVELOPE_NS, element, open_envelope
+from provisioning.directories.soap_envelope import ENVELOPE_NS, carried, element, open_envelope
 from provisioning.directories.xml_reading import BadXml, Element, read_xml
 
 NAMESPACE: Final = "urn:smshub:registry:1"
@@ -92,6 +92,17 @@ def write_listing(fields: dict[str, Any]) -> str:
     """Write a listing of its fields: those that are given, in the order of the schema."""
     inside = (element(name, str(fields[field])) for field, name in XML_NAMES.items() if fields.get(field))
     return f"<listing>{''.join(inside)}</listing>"
+
+
+def as_carried(task: Task) -> Task:
+    """A task as it arrives: what XML cannot carry is another character there, and is to be looked for as that."""
+    listing = task.listing
+    changed = {
+        name: carried(value)
+        for name in XML_NAMES
+        if isinstance(value := getattr(listing, name), str) and not value.isprintable()
+    }
+    return msgspec.structs.replace(task, listing=msgspec.structs.replace(listing, **changed)) if changed else task
 
 
 def _request(operation: str, inside: str) -> str:

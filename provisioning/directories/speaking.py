@@ -23,7 +23,7 @@ from typing import Final
 from provisioning.directories.adapter import Answer, Finding, Task
 from provisioning.directories.replies import bounded_wait_s, clean
 
-MAX_HALVINGS: Final = 24
+MAX_REFUSED: Final = 24
 """Requests refused as a whole, in one call: enough for two bad numbers among 1,000 (2 x 10), no storm."""
 
 
@@ -67,20 +67,20 @@ def in_requests(tasks: Sequence[Task], most: int, ask: Callable[[Sequence[Task]]
     answers: dict[int, Answer] = {}
     waiting = [range(at, min(at + most, len(tasks))) for at in range(0, len(tasks), most)]
     waiting.reverse()
-    halvings = 0
+    refused = 0
     put_off = Answer(Finding.LATER)
     while waiting:
         these = waiting.pop()
         try:
             found = ask([tasks[at] for at in these])
         except Unacceptable as refusal:
-            halvings += 1
+            refused += 1
             if len(these) == 1:
                 answers[these[0]] = Answer(Finding.REFUSED, refusal.reason)
-            elif halvings < MAX_HALVINGS:
+            else:
                 middle = len(these) // 2
                 waiting += [these[middle:], these[:middle]]
-            else:
+            if refused == MAX_REFUSED:
                 put_off = Answer(Finding.LATER, clean(f"the registry refuses whole requests: {refusal.reason}"))
                 break
         except Postponed as later:
