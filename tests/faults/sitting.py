@@ -224,11 +224,14 @@ class Sitting:
     # --- the hub -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run the hub."""
-        with (self.home / "smshub.log").open("ab") as log:
+        """Run the hub, and wait until it has read its file."""
+        path = self.home / "smshub.log"
+        with path.open("ab") as log:
+            before = log.tell()
             self._hub = subprocess.Popen(
                 [SMSHUB, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home, env=self._environment
             )
+        _until(lambda: b"file applied" in path.read_bytes()[before:], "the file")
 
     def kill(self) -> None:
         """End the hub at once, wherever it is."""
