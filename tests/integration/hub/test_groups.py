@@ -423,3 +423,51 @@ async def _all_go(world: World, clock: Clock, total: int) -> None:
         clock.jump(GAP_S)
         await trio.sleep(0.5)
     assert len(link.given) == total
+
+
+async def test_members_come_and_go_while_texts_are_on_their_way(world: World, fast_clock: Clock) -> None:
+    """Each change of the members while some texts are on the wire and some wait: each arrives once, in order."""
+    async with grouped(world, {"one": 1, "two": 1, "three": 1}) as g:
+        order: dict[str, list[str]] = defaultdict(list)
+
+        def note(pdu: SubmitSm) -> int:
+            order[pdu.destination_addr].append(pdu.short_message.decode())
+            return 0
+
+        members = {name: carrier.link for name, carrier in g.carriers.items()}
+        for carrier in g.carriers.values():
+            carrier.answer = note
+            await carrier.bind(window=2)
+        customers = [g.preferring(name, number) for name in members for number in range(4)]
+        sets = [("one",), ("two", "three"), ("three",), ("one", "two", "three"), ("two",)]
+        for number, names in enumerate(sets * 2):
+            for customer in customers:
+                await g.submit(f"{number}", destination=customer)
+            settings = GroupSettings(
+                name="g", members=tuple((name, 1) for name in names), gap_us=0, validity_us=3_600 * SECOND
+            )
+            g.group.adopt(settings, members)
+            g.hub.keep_to_settings("group:g")
+        await world.until_counts({"DELIVERED": 10 * len(customers)}, within_s=60)
+        assert {tuple(texts) for texts in order.values()} == {tuple(map(str, range(10)))}
+        assert len(order) == len(customers)
+        with pytest.raises(KeyError):
+            g.group.adopt(GroupSettings(name="g", members=(("unknown", 1),)), members)
+
+
+async def test_a_group_is_taken_off_the_road_and_its_links_stay(world: World, fast_clock: Clock) -> None:
+    async with grouped(world, {"one": 1, "two": 1}) as g:
+        await g["one"].bind(window=1)
+        g["one"].answer = lambda pdu: None
+        for number in range(3):
+            await g.submit(f"text {number}", destination=g.preferring("one", number))
+        await world.until(lambda: g["one"].got == ["text 0"])
+        g.group.close()
+        assert g.group.room() == 0
+        assert not await g.hub.detach("group:g", within_s=60.0)
+        for carrier in g.carriers.values():
+            carrier.link.leave("group:g")
+        await g["one"].leave()
+        await world.until(lambda: not g["one"].link.is_bound)
+        states = await world.states()
+        assert sorted(states) == ["QUEUED", "QUEUED", "SUBMITTING"], "one had no answer: it is in doubt"
