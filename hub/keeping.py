@@ -171,7 +171,7 @@ class Keeper:
 
         Raises: LeaseTaken, StoreError, ArchiveError. What was done stays done.
         """
-        async with self._leased():
+        async with self.leased():
             while True:
                 try:
                     await self._go_round()
@@ -181,23 +181,30 @@ class Keeper:
                 return
 
     @asynccontextmanager
-    async def _leased(self) -> AsyncIterator[None]:
-        await self._renew()
+    async def leased(self) -> AsyncIterator[None]:
+        """Be the one who removes and archives while the body lasts. Raises: LeaseTaken."""
+        await self.renew()
         try:
             yield
         finally:
             with trio.move_on_after(2.0, shield=True):
                 await self._store.transact(lambda tx: ledger.end_lease(tx, self._holder))
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Go on being it: to be called every few seconds. Raises: LeaseTaken."""
         now_us = self._clock()
         if not await self._store.transact(lambda tx: ledger.take_lease(tx, self._holder, now_us, now_us + LEASE_US)):
             raise LeaseTaken
 
-    async def _go_round(self) -> None:
+    async def read_rules(self) -> Rulebook:
+        """Go by the rules and holds that are in force now."""
         self._revision, self._book = await self._store.read(ledger.rulebook)
+        return self._book
+
+    async def _go_round(self) -> None:
+        await self.read_rules()
         if self._archive is not None:
-            await self._finish_objects()
+            await self.finish_objects()
         elif any(rule.action == "archive" for rule in self._book.rules) and not self._has_warned:
             self._has_warned = True
             log.warning("a rule archives, and archive.target is not set: what it fits stays in the store")
@@ -335,12 +342,12 @@ class Keeper:
 
     async def _rest(self, began: float) -> None:
         await trio.sleep(max(LEAST_REST_S, REST * (trio.current_time() - began)))
-        await self._renew()
+        await self.renew()
 
     # --- objects of the archive --------------------------------------------------------------------------------------
 
-    async def _finish_objects(self) -> None:
-        """Go on with what somebody who died had begun."""
+    async def finish_objects(self) -> None:
+        """Go on with objects of the archive that somebody had begun, who died. Needs ``leased`` and ``read_rules``."""
         while unfinished := await self._store.read(lambda tx: ledger.unfinished(tx, 100)):
             for each in unfinished:
                 await self._finish(each)

@@ -16,6 +16,7 @@ from ops.cli_api_key import api_key_group
 from ops.cli_audit import audit
 from ops.cli_charging import charging_group
 from ops.cli_enum import enum
+from ops.cli_keeping import archive, erase, retention
 from ops.cli_loa import letter_notes, loa_commands
 from ops.cli_operate import queue, thread
 from ops.cli_optout import opt_out_group
@@ -129,6 +130,9 @@ for command in (
     thread,
     queue,
     opt_out_group,
+    retention,
+    archive,
+    erase,
     simulate,
     text_group,
 ):

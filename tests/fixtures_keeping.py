@@ -16,6 +16,7 @@ from provisioning import CallCentre, catalog
 from provisioning.keeping import LegalHold, Retention
 from store import IdClock, Op, Store, create_all, open_store
 from threading_tokens.tables import event_table, thread_table
+from threading_tokens.token import TOKEN_OCTETS, new_token
 
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
@@ -92,7 +93,8 @@ class Stock:
     async def put_thread(self, thread_id: int, *, closed_age_us: int = 0, **fields: Any) -> None:
         """Write a thread with one event; closed so long ago, or open."""
         closed_us = self.now_us - closed_age_us if closed_age_us else 0
-        told = {"call_centre": "acme", "number": NUMBER, "customer": CUSTOMER, "token": f"token-{thread_id}"}
+        token = new_token(thread_id.to_bytes(TOKEN_OCTETS, "big"))
+        told = {"call_centre": "acme", "number": NUMBER, "customer": CUSTOMER, "token": token}
         row = told | {"id": thread_id, "closed_us": closed_us} | fields
         event = {"id": thread_id, "thread_id": thread_id, "call_centre": row["call_centre"], "kind": "opened"}
 
@@ -144,10 +146,11 @@ def receipt() -> Receipt:
 
 
 @asynccontextmanager
-async def opened_stock(url: str) -> AsyncIterator[Stock]:
-    """A stock over a database."""
+async def opened_stock(url: str, *, is_new: bool = True) -> AsyncIterator[Stock]:
+    """A stock over a database, which one of before has left unless it is new."""
     async with open_store(url, synchronous="OFF") as store:
-        await store.transact(create_all)
         stock = Stock(store)
-        await stock.add(CallCentre(name="acme"), CallCentre(name="other"))
+        if is_new:
+            await store.transact(create_all)
+            await stock.add(CallCentre(name="acme"), CallCentre(name="other"))
         yield stock

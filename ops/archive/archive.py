@@ -32,7 +32,7 @@ class Shelf(Protocol):
         ...
 
     def names(self, prefix: str) -> Iterator[str]:
-        """All names with a beginning, in order. Raises: ArchiveError."""
+        """All names with a beginning, in any order. Raises: ArchiveError."""
         ...
 
 
