@@ -1,7 +1,7 @@
 """The control interface: a call centre's own application provisions its numbers over HTTP (H4, H14).
 
 ``operations`` is the table of what can be asked; the routes and the published description (``openapi``) are made from
-it. ``keys``, ``limits``, ``problems`` and ``schemas`` are pure; ``app`` is the shell that asks them about a request:
+it. ``keys``, ``limits`` and ``schemas`` are pure; ``app`` is the shell that asks them about a request:
 import it where it is served.
 """
 

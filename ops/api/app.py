@@ -7,6 +7,7 @@ the body is read before the key is known. An error that is ours says 500 and no 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -22,7 +23,7 @@ from starlette.routing import Route
 from ops import web
 from ops.api import letters, openapi
 from ops.api.call import Call
-from ops.api.keys import KeyRing, bearer_of
+from ops.api.keys import KeyRing, bearer_of, is_key
 from ops.api.limits import Buckets, Ruling, source_of
 from ops.api.operations import OPERATIONS, Operation
 from ops.api.problems import MEDIA_TYPE, FieldError, Problem, problem_of
@@ -51,7 +52,7 @@ class _Door:
         self._store = store
         self._clock_us = clock_us
         self._ring = KeyRing()
-        self._read_at = -RING_S
+        self._read_at = -math.inf
         self._reading = trio.Lock()
         self._asked = Buckets()
         self._failed = Buckets()
@@ -68,9 +69,14 @@ class _Door:
         """
         now_us = round(trio.current_time() * 1e6)
         presented = bearer_of(request.headers.get("authorization", ""))
-        key = (await self._keys()).find(presented, day_of(self._clock_us())) if presented else None
+        today = day_of(self._clock_us())
+        key = (await self._keys(RING_S)).find(presented, today) if presented else None
         if key is None:
-            raise self._refusal(request, presented is not None, now_us)
+            self._count_failure(request, now_us)
+            # It may have been made this moment. Read again only for who has failures left: reading is not free.
+            key = (await self._keys(0.0)).find(presented, today) if presented and is_key(presented) else None
+        if key is None:
+            raise _unknown(request, presented is not None)
         ruling = self._asked.take(key.name, key.per_minute, now_us)
         answer_headers |= _rate_headers(ruling)
         if not ruling.is_allowed:
@@ -80,21 +86,29 @@ class _Door:
             raise Problem(403, f"the key lacks the scope {scope!r}", headers={"WWW-Authenticate": challenge})
         return key
 
-    async def _keys(self) -> KeyRing:
+    async def _keys(self, max_age_s: float) -> KeyRing:
+        asked_at = trio.current_time()
         async with self._reading:
-            if trio.current_time() >= self._read_at + RING_S:
+            if self._read_at < asked_at - max_age_s:
+                read_at = trio.current_time()
                 self._ring = KeyRing(await self._store.read(lambda tx: catalog.entries(tx, ApiKey)))
-                self._read_at = trio.current_time()
+                self._read_at = read_at
         return self._ring
 
-    def _refusal(self, request: Request, is_wrong: bool, now_us: int) -> Problem:
-        source = source_of(request.client.host if request.client else "")
-        ruling = self._failed.take(source, FAILURES_A_MINUTE, now_us)
+    def _count_failure(self, request: Request, now_us: int) -> None:
+        ruling = self._failed.take(_source_of(request), FAILURES_A_MINUTE, now_us)
         if not ruling.is_allowed:
-            return Problem(429, "too many requests without a valid key came from your address", headers=_wait(ruling))
-        log.warning("a key was refused" if is_wrong else "no key was given", address=source)
-        challenge = 'Bearer realm="smshub"' + (', error="invalid_token"' if is_wrong else "")
-        return Problem(401, "give a valid key: Authorization: Bearer KEY", headers={"WWW-Authenticate": challenge})
+            raise Problem(429, "too many requests without a valid key came from your address", headers=_wait(ruling))
+
+
+def _source_of(request: Request) -> str:
+    return source_of(request.client.host if request.client else "")
+
+
+def _unknown(request: Request, is_wrong: bool) -> Problem:
+    log.warning("a key was refused" if is_wrong else "no key was given", address=_source_of(request))
+    challenge = 'Bearer realm="smshub"' + (', error="invalid_token"' if is_wrong else "")
+    return Problem(401, "give a valid key: Authorization: Bearer KEY", headers={"WWW-Authenticate": challenge})
 
 
 def _rate_headers(ruling: Ruling) -> dict[str, str]:
@@ -156,10 +170,7 @@ class _Endpoint:
         try:
             key = await self._door.admit(request, operation.scope, headers)
             call = Call(request, key, _query_of(request, operation), self._store, self._clock_us())
-            try:
-                return await operation.handler(call)
-            finally:
-                await request.close()
+            return await operation.handler(call)
         except Problem:
             raise
         except ProvisioningError as error:

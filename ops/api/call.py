@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,7 +20,13 @@ from store import Store, Transaction
 T = TypeVar("T")
 
 MAX_JSON_OCTETS = 4_194_304  # 10,000 numbers have a third of that
+_threads = trio.CapacityLimiter(2)  # of its own: the daemon's other threads do not wait for this work
 _JSON = ("application/json", "application/merge-patch+json")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run work that takes long in a thread: texts do not wait for it."""
+    return await trio.to_thread.run_sync(work, limiter=_threads)
 
 
 class Call:
@@ -72,15 +79,12 @@ class Call:
         Raises: Problem when there are more than ``most``.
         """
         found = bytearray()
-        async for chunk in self._request.stream():
-            found += chunk
-            if len(found) > most:
-                raise Problem(413, f"at most {most:,} octets: send less at a time")
+        async with aclosing(self._request.stream()) as chunks:
+            async for chunk in chunks:
+                found += chunk
+                if len(found) > most:
+                    raise Problem(413, f"at most {most:,} octets: send less at a time")
         return bytes(found)
-
-    async def form(self) -> Mapping[str, Any]:
-        """The fields of a form with one file at most."""
-        return await self._request.form(max_files=1, max_fields=10, max_part_size=4096)
 
     async def json(self, most: int = MAX_JSON_OCTETS) -> dict[str, Any]:
         """The body, which must be a JSON object.
@@ -91,8 +95,7 @@ class Call:
             raise Problem(415, f"send JSON, and say so: Content-Type: {_JSON[0]}", headers={"Accept": _JSON[0]})
         octets = await self.body(most)
         try:
-            # In a thread: megabytes of JSON would hold texts up.
-            given = await trio.to_thread.run_sync(msgspec.json.decode, octets)
+            given = await in_thread(lambda: msgspec.json.decode(octets))
         except msgspec.DecodeError as error:
             raise Problem(400, f"is no JSON: {error}") from None
         except RecursionError:

@@ -7,15 +7,15 @@ request needs a key of its own to be safe to send again.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-import trio
 from starlette.responses import Response
 
-from ops.api.call import Call, json_response, known_only
+from ops.api.call import Call, in_thread, json_response, known_only
 from ops.api.problems import FieldError, NameTaken, Problem, problem_of
 from ops.api.schemas import HIDDEN, read_entry, read_patch, shown
 from provisioning import Block, CallCentre, Number, catalog
@@ -24,10 +24,12 @@ from provisioning.errors import BadValue, ClaimedByAnother, Duplicate, Provision
 from provisioning.model import Entry, block_key
 from provisioning.pages import read_page
 from provisioning.rows import read_keys
+from provisioning.syntax import read_name
 from store import Transaction
 
 MAX_BATCH: Final = 10_000
 MAX_PAGE: Final = 1_000
+_CURSOR = re.compile(r"[a-z0-9._-]{1,63}|\+[0-9]{1,15}(…\+[0-9]{1,15})?", re.ASCII)
 
 Problems = list[tuple[int, ProvisioningError]]
 
@@ -49,9 +51,10 @@ def key_in_path(kind: type[Entry], path: Mapping[str, str]) -> tuple[str, dict[s
         if kind is Block:
             first, last = parse_number(path["first"]), parse_number(path["last"])
             return block_key(first, last), {"first": first, "last": last}
+        name = read_name(path["name"], "name")
     except ProvisioningError as error:
         raise Problem(404, str(error)) from None
-    return path["name"], {"name": path["name"]}
+    return name, {"name": name}
 
 
 def owned(tx: Transaction, kind: type[Entry], key: str, call_centre: str) -> Entry | None:
@@ -117,7 +120,7 @@ async def put_entries(kind: type[Entry], name: str, call: Call) -> Response:
         )
     if len(items) > MAX_BATCH:
         raise Problem(422, "too many", [FieldError(f"/{name}", f"has {len(items):,}, and may have {MAX_BATCH:,}")])
-    entries, faults = await trio.to_thread.run_sync(_read_all, kind, call.call_centre, items)
+    entries, faults = await in_thread(lambda: _read_all(kind, call.call_centre, items))
     steps = [(name, index) for index in range(len(items))]
     if faults:
         raise problem_of(Refused(faults), steps)
@@ -220,7 +223,7 @@ def read_after(words: str, field: str) -> str:
 
     Raises: BadValue.
     """
-    if len(words) > 63 or (words[:1] == "+" and not words[1:16].isdigit()) or len(words.partition("…")[0]) > 32:
+    if not _CURSOR.fullmatch(words):
         raise BadValue(field, words[:80], "must be what `next` was")
     return words
 

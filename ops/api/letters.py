@@ -7,11 +7,11 @@ import binascii
 from typing import Any
 
 import trio
-from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from ops.api.call import Call, json_response, known_only
-from ops.api.entries import owned_or_404
+from ops.api.call import Call, in_thread, json_response, known_only
+from ops.api.entries import key_in_path, owned_or_404
+from ops.api.forms import BadForm, read_form
 from ops.api.problems import FieldError, Problem, field_error
 from provisioning import Loa
 from provisioning.coverage import written
@@ -23,11 +23,13 @@ from store import Transaction
 
 MAX_BODY_OCTETS = MAX_OCTETS * 4 // 3 + 65_536  # in base64, with what stands around it
 
+_MEMBERS = ("signed_by", "signed_on", "document")
 _uploads = trio.CapacityLimiter(4)  # each holds its paper in memory
 
 
 def _letter(tx: Transaction, call: Call) -> Loa:
-    found = owned_or_404(tx, Loa, call.path["name"], call.call_centre)
+    key, _ = key_in_path(Loa, call.path)
+    found = owned_or_404(tx, Loa, key, call.call_centre)
     if not isinstance(found, Loa):
         raise TypeError(type(found))
     return found
@@ -38,7 +40,7 @@ async def draw_draft(call: Call) -> Response:
     letter = await call.read(lambda tx: _letter(tx, call))
     paper = call.query.get("paper") or "letter"
     try:
-        octets = await trio.to_thread.run_sync(lambda: draft_pdf(letter, call.today, paper=paper))
+        octets = await in_thread(lambda: draft_pdf(letter, call.today, paper=paper))
     except BadValue as error:
         raise Problem(409, f"the letter cannot be drawn: {error}") from None
     return Response(
@@ -68,7 +70,7 @@ async def file_signed(call: Call) -> Response:
     async with _uploads:
         signed_by, signed_on, octets = await _signed(call)
         try:
-            paper = await trio.to_thread.run_sync(read_document, octets)
+            paper = await in_thread(lambda: read_document(octets))
         except BadValue as error:
             raise Problem(422, error.why, [field_error(error)]) from None
 
@@ -84,15 +86,10 @@ async def file_signed(call: Call) -> Response:
 async def _signed(call: Call) -> tuple[str, str, bytes]:
     """Who signed, when, and the paper: from a form with a file, or JSON with base64."""
     if call.media_type == "multipart/form-data":
-        given: dict[str, Any] = dict(await call.form())
-        known_only(given, "signed_by", "signed_on", "document")
-        upload = given.get("document")
-        if not isinstance(upload, UploadFile):
-            raise Problem(422, "the file is missing", [FieldError("/document", "must be a file")])
-        given["document"] = await upload.read()
+        given = _from_form(call.header("content-type"), await call.body(MAX_BODY_OCTETS))
     elif call.media_type == "application/json":
         given = await call.json(MAX_BODY_OCTETS)
-        known_only(given, "signed_by", "signed_on", "document")
+        known_only(given, *_MEMBERS)
         given["document"] = _decoded(given.get("document"))
     else:
         raise Problem(415, "send JSON, or a form with a file (multipart/form-data)")
@@ -100,6 +97,19 @@ async def _signed(call: Call) -> tuple[str, str, bytes]:
     if missing:
         raise Problem(422, "say who signed, and when", [FieldError(f"/{name}", "is missing") for name in missing])
     return given["signed_by"], given["signed_on"], given["document"]
+
+
+def _from_form(content_type: str, octets: bytes) -> dict[str, Any]:
+    try:
+        parts = read_form(content_type, octets)
+        known_only(parts, *_MEMBERS)
+        given: dict[str, Any] = {name: part.text for name, part in parts.items() if name != "document"}
+    except BadForm as error:
+        raise Problem(400, f"is no form: {error}") from None
+    paper = parts.get("document")
+    if paper is None or not paper.is_file:
+        raise Problem(422, "the file is missing", [FieldError("/document", "must be a file")])
+    return {**given, "document": paper.octets}
 
 
 def _decoded(text: Any) -> bytes:

@@ -16,6 +16,7 @@ from provisioning import Block, CallCentre, Loa, Number, WhiteList
 from provisioning.loa_pdf import PAPERS
 from provisioning.model import Entry
 from provisioning.publication import publish, withdraw
+from provisioning.syntax import read_name
 
 JSON = "application/json"
 PDF = "application/pdf"
@@ -74,9 +75,7 @@ _LIMIT = Parameter(
 _AFTER = Parameter(
     "after", entries.read_after, {"type": "string"}, "What `next` was in the page before: the page that follows it."
 )
-_DIRECTORY = Parameter(
-    "directory", publications.read_name_of_directory, {"type": "string"}, "Only of this carrier directory."
-)
+_DIRECTORY = Parameter("directory", read_name, {"type": "string"}, "Only of this carrier directory.")
 _BEFORE = Parameter(
     "before", publications.read_before, {"type": "integer", "minimum": 0}, "What `next` was in the page before."
 )

@@ -21,6 +21,7 @@ from provisioning.errors import (
     SignedLetter,
     StillInUse,
     UnknownEntry,
+    UnknownReference,
 )
 from provisioning.letters import OtherTerms
 from provisioning.loa_documents import DamagedDocument, NoDocument
@@ -54,6 +55,7 @@ class NameTaken(ProvisioningError):
         super().__init__(f"the name {key!r} is not available: choose another, for example with your own name before it")
 
 
+_OPERATORS = ("call_centre", "link", "default_link")  # settings that a call centre neither gives nor sees
 _CONFLICTS = (
     BlockOverlap,
     ClaimedByAnother,
@@ -129,6 +131,8 @@ def field_error(error: ProvisioningError, *steps: str | int) -> FieldError:
         return FieldError(
             pointer_to(*steps), f"{error.value!r} is not available: correct it, or ask the hub's operator"
         )
+    if isinstance(error, UnknownReference) and error.field in _OPERATORS:
+        return FieldError(pointer_to(*steps), "a setting of the operator's stands in the way: ask the hub's operator")
     return FieldError(pointer_to(*steps), str(error))
 
 

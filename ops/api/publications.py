@@ -15,9 +15,9 @@ from ops.api.problems import FieldError, Problem, field_error
 from provisioning import ApiKey, Number, publication
 from provisioning.coverage import Span, spans_of
 from provisioning.e164 import digits_of, e164_of
-from provisioning.errors import BadValue
-from provisioning.letters import spans_of_call_centre
+from provisioning.errors import BadValue, UnknownEntry
 from provisioning.publication import PAGE_ROWS, Published
+from provisioning.published import spans_of_call_centre
 from provisioning.publishing_rules import Publication, State
 from provisioning.syntax import read_range
 from store import Transaction, audit
@@ -39,7 +39,10 @@ async def wish(change: Change, call: Call) -> Response:
     done = [0, 0, 0]
     for _ in range(MAX_PAGES):
         work = partial(_page, change, call, directories or [], spans, after)
-        page = await call.transact(work, rows=PAGE_ROWS)
+        try:
+            page = await call.transact(work, rows=PAGE_ROWS)
+        except UnknownEntry as error:
+            raise Problem(422, str(error), [FieldError("/directories", str(error))]) from None
         done = [done[0] + page.numbers, done[1] + page.changed, done[2] + page.unchanged]
         after = page.after
         if after is None:
@@ -186,16 +189,6 @@ def _given_at(tx: Transaction, key: ApiKey) -> int:
     rows = audit.read(tx, 1000, kind=ApiKey.KIND, key=key.name)
     given = [row.at_us for row in rows if row.action == "added" or '"call_centre"' in row.detail]
     return max(given, default=0)
-
-
-def read_name_of_directory(words: str, field: str) -> str:
-    """Read a directory's name.
-
-    Raises: BadValue.
-    """
-    if not words or len(words) > 63:
-        raise BadValue(field, words, "must be the name of a directory")
-    return words
 
 
 def read_before(words: str, field: str) -> int:

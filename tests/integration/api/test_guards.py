@@ -1,0 +1,189 @@
+"""Who may ask what, how much, and in which words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import trio
+import trio.lowlevel
+
+from ops.api.app import FAILURES_A_MINUTE
+from ops.api.operations import OPERATIONS, Operation
+from provisioning import ApiKey, catalog
+from provisioning.api_keys import SCOPES
+from tests.integration.api.client import DESCRIPTION, Client
+from tests.integration.api.site import NOW, Site
+
+# What the store does with what passes is tested over both databases elsewhere.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+OWN = {"number": "+16175550001", "first": "+16175550100", "last": "+16175550199", "name": "acme-1"}
+OTHERS = {"number": "+16175551001", "first": "+16175551100", "last": "+16175551199", "name": "globex-1"}
+
+
+def path_of(operation: Operation, names: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], operation.path)
+
+
+async def test_each_operation_needs_its_scope_and_nothing_else(site: Site) -> None:
+    """With all scopes but one's own: 403 that names it. With that alone: anything but 401 and 403."""
+    for scope in SCOPES:
+        has_all_but = await site.client("acme", [other for other in SCOPES if other != scope])
+        has_only = await site.client("acme", [scope])
+        for operation in OPERATIONS:
+            if operation.scope != scope:
+                continue
+            described = DESCRIPTION["paths"][operation.path][operation.method.lower()]
+            assert described["security"] == [{"key": [scope]}]
+            path = path_of(operation, OWN)
+            await trio.lowlevel.checkpoint()
+            refused = await has_all_but(operation.method, path)
+            assert refused.status == 403
+            assert f"'{scope}'" in refused.json["detail"]
+            assert f'scope="{scope}"' in refused.headers["www-authenticate"]
+            passed = await has_only(operation.method, path, {} if operation.body else None)
+            assert passed.status not in (401, 403, 500), operation.name
+
+
+async def test_what_is_anothers_is_as_if_it_were_not_there(site: Site) -> None:
+    """Word by word what is said of a name that nobody has, but for the name (H13)."""
+    nobodys = {"number": "+16175559001", "first": "+16175559100", "last": "+16175559199", "name": "nobody-1"}
+    for operation in OPERATIONS:
+        if "{" not in operation.path or operation.name.startswith("put_"):
+            continue
+        body = {"signed_by": "A.", "signed_on": "2026-01-02", "document": "JVBERi0="} if operation.body else None
+        body = {} if operation.method == "PATCH" else body
+        answers = [await site.acme(operation.method, path_of(operation, names), body) for names in (OTHERS, nobodys)]
+        assert [answer.status for answer in answers] == [404, 404], operation.name
+        told = [answer.body.decode() for answer in answers]
+        for theirs, unused in zip(OTHERS.values(), nobodys.values(), strict=True):
+            told[0] = told[0].replace(theirs, unused)
+        assert told[0] == told[1]
+
+
+async def test_what_is_anothers_cannot_be_taken(site: Site) -> None:
+    for path, body in (
+        ("/v1/numbers/+16175551001", {}),
+        ("/v1/numbers/+16175551150", {}),  # in a block of theirs
+        ("/v1/blocks/+16175551100-+16175551199", {}),
+        ("/v1/blocks/+16175550900-+16175551100", {}),
+        ("/v1/white-lists/theirs", {"numbers": ["+16175550001"]}),
+    ):
+        if "white" in path:
+            assert (await site.globex("PUT", path, {"numbers": ["+16175551001"]})).status == 201
+        answer = await site.acme("PUT", path, body)
+        assert answer.status == 409
+        assert "not available" in answer.json["detail"]
+        assert "globex" not in answer.body.decode()
+    batch = {"numbers": [{"number": "+16175550005"}, {"number": "+16175551001"}]}
+    answer = await site.acme("POST", "/v1/numbers", batch)
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (409, "/numbers/1")
+    found = await site.store.read(lambda tx: catalog.entries(tx, ApiKey, "acme"))
+    assert found
+    everything = b""
+    for operation in OPERATIONS:
+        if operation.method == "GET" and "{" not in operation.path:
+            everything += (await site.acme("GET", operation.path)).body
+    assert b"globex" not in everything
+    assert b"+16175551" not in everything
+
+
+async def test_a_key_that_opens_nothing(site: Site) -> None:
+    lapsed = await site.client("acme", SCOPES, valid_until="2026-01-01")
+    suspended = await site.client("acme", SCOPES, state="suspended")
+    mistyped = Client(site.port, site.keys["acme"][:-1] + "7")
+    basic = Client(site.port)
+    for client, headers in (
+        (site.nobody, {}),
+        (lapsed, {}),
+        (suspended, {}),
+        (mistyped, {}),
+        (basic, {"Authorization": "Basic QTpC"}),
+    ):
+        answer = await client("GET", "/v1/call-centre", headers=headers)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert (await site.acme("GET", "/v1/call-centre")).status == 200
+
+
+async def test_an_address_that_goes_on_without_a_key_is_told_to_wait_and_others_are_not(site: Site) -> None:
+    statuses = [(await site.nobody("GET", "/v1/numbers")).status for _ in range(FAILURES_A_MINUTE + 20)]
+    assert statuses[0] == 401
+    assert 429 in statuses
+    assert (await site.acme("GET", "/v1/numbers")).status == 200  # from the same address, with a key
+
+
+async def test_a_key_has_a_rate(site: Site) -> None:
+    client = await site.client("acme", SCOPES, per_minute=5)
+    answers = [await client("GET", "/v1/call-centre") for _ in range(7)]
+    assert [answer.status for answer in answers[:5]] == [200] * 5
+    assert answers[0].headers["ratelimit-policy"] == '"key";q=5;w=60'
+    assert answers[0].headers["ratelimit"].startswith('"key";r=4')
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert 1 <= int(refused.headers["retry-after"]) <= 12
+
+
+async def test_a_key_that_is_revoked_opens_nothing_soon(site: Site) -> None:
+    client = await site.client("acme", SCOPES)
+    assert (await client("GET", "/v1/call-centre")).status == 200
+    await site.store.transact(lambda tx: catalog.remove(tx, ApiKey, "key-101", **NOW))
+    with trio.fail_after(30):
+        while (await client("GET", "/v1/call-centre")).status != 401:  # noqa: ASYNC110 - nothing tells of it
+            await trio.sleep(0.1)
+
+
+BODIES = [
+    (b"{", "application/json", 400),
+    (b"", "application/json", 400),
+    (b"\xff\xfe", "application/json", 400),
+    (b'{"state": NaN}', "application/json", 400),
+    (b"[" * 100_000, "application/json", 400),
+    (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "application/json", 400),
+    (b"[]", "application/json", 422),
+    (b"null", "application/json", 422),
+    (b'{"state": 7}', "application/json", 422),
+    (b'{"state": {"a": []}}', "application/json", 422),
+    (b'{"state": "active\\u0000"}', "application/json", 422),
+    (b'{"state": "\\ud800"}', "application/json", 400),
+    (b'{"call_centre": "globex"}', "application/json", 422),
+    (b'{"link": "link:x"}', "application/json", 422),
+    (b"state=active", "application/x-www-form-urlencoded", 415),
+    (b"{}", "", 415),
+    (b" " * 5_000_000, "application/json", 413),
+]
+
+
+async def test_bodies_that_are_none(site: Site) -> None:
+    for octets, media_type, status in BODIES:
+        headers = {"Content-Type": media_type}
+        answer = await site.acme("PUT", "/v1/numbers/+16175550001", raw=octets, headers=headers)
+        assert answer.status == status, (octets[:30], answer)
+        assert len(answer.body) < 2_000
+
+
+async def test_paths_and_queries_that_are_none(site: Site) -> None:
+    for method, path, status in (
+        ("GET", "/", 404),
+        ("GET", "/v2/numbers", 404),
+        ("GET", "/v1/numbers/", 404),
+        ("GET", "/v1/numbers/..%2f..%2fetc", 404),
+        ("GET", "/v1/numbers/617", 404),
+        ("GET", "/v1/blocks/+16175550100", 404),
+        ("GET", "/v1/letters/%00", 404),
+        ("DELETE", "/v1/numbers", 405),
+        ("OPTIONS", "/v1/numbers", 405),
+        ("GET", "/v1/numbers?limit=0", 400),
+        ("GET", "/v1/numbers?limit=1e3", 400),
+        ("GET", "/v1/numbers?limt=1", 400),
+        ("GET", "/v1/numbers?limit=1&limit=2", 400),
+        ("GET", "/v1/numbers?after=%2B" + "9" * 30, 400),
+        ("GET", "/v1/changes?before=-1", 400),
+        ("GET", "/v1/publications?directory=%00", 400),
+        ("GET", "/v1/letters?after=%00", 400),
+    ):
+        assert (await site.acme(method, path)).status == status, path
+
+
+async def test_the_description_is_served_to_everybody(site: Site) -> None:
+    assert (await site.nobody.fetch("/openapi.json")) == DESCRIPTION
