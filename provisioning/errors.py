@@ -136,7 +136,7 @@ class StillInUse(ProvisioningError):
     """
 
     def __init__(self, kind: str, key: str, users: Sequence[str]) -> None:
-        super().__init__(f"{kind} {key!r} is still used by {', '.join(users)}: remove or change these first")
+        super().__init__(f"{kind} {key!r} is still used by {', '.join(users)}: remove, change or withdraw these first")
         self.kind = kind
         self.key = key
         self.users = tuple(users)

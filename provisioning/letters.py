@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
-import sqlalchemy
 
 from provisioning import catalog
 from provisioning.authority import TERMS, TERMS_STAY, Loa, days_left, is_signed, state_of, terms_digest, with_signature
-from provisioning.coverage import Span, coverage_of, expiring, joined, size_of, spans_of, without
+from provisioning.coverage import Span, coverage_of, expiring, size_of, spans_of, without
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, Refused, SignedLetter
 from provisioning.fields import fields_of
 from provisioning.loa_documents import Document, NoDocument, file_document, filed
 from provisioning.model import build
+from provisioning.published import spans_of_call_centre as spans_of_call_centre
 from provisioning.rows import read_keys
-from provisioning.tables import block_table, number_table
 from store import Transaction
 
 Outcome = Literal["added", "signed", "filed", "unchanged"]
@@ -169,16 +168,6 @@ def _merged(old: Loa | None, settings: Mapping[str, Any]) -> Loa:
 
 
 # --- How letters stand -----------------------------------------------------------------------------------------------
-
-
-def spans_of_call_centre(tx: Transaction, call_centre: str) -> list[Span]:
-    """The numbers and blocks of a call centre, suspended ones too, in normal form."""
-    numbers, blocks = number_table.c, block_table.c
-    singles = tx.sql.execute(sqlalchemy.select(numbers.digits).where(numbers.call_centre == call_centre)).scalars()
-    spans = [(digits, digits) for digits in singles]
-    found = tx.sql.execute(sqlalchemy.select(blocks.first, blocks.last).where(blocks.call_centre == call_centre))
-    spans += [(first, last) for first, last in found]
-    return joined(spans)
 
 
 def standing(tx: Transaction, loa: Loa, today: str, most_missing: int = 100) -> Standing:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy
 
 from provisioning.authority import Loa, is_valid
-from provisioning.coverage import Span, coverage_of, joined, spans_of
-from provisioning.e164 import e164_of
-from provisioning.tables import publication_table
+from provisioning.coverage import Span, coverage_of, joined, spans_of, without
+from provisioning.desk_side import Block, Number
+from provisioning.e164 import digits_of, e164_of
+from provisioning.tables import block_table, number_table, publication_table
 from store import Transaction
 
 _PAGE = 1_000  # numbers read at a time
@@ -53,6 +54,38 @@ def published_within(tx: Transaction, call_centre: str, spans: Sequence[Span], m
     return found[:most]
 
 
+def spans_of_call_centre(tx: Transaction, call_centre: str) -> list[Span]:
+    """The numbers and blocks of a call centre, suspended ones too, in normal form."""
+    numbers, blocks = number_table.c, block_table.c
+    singles = tx.sql.execute(sqlalchemy.select(numbers.digits).where(numbers.call_centre == call_centre)).scalars()
+    spans = [(digits, digits) for digits in singles]
+    found = tx.sql.execute(sqlalchemy.select(blocks.first, blocks.last).where(blocks.call_centre == call_centre))
+    spans += [(first, last) for first, last in found]
+    return joined(spans)
+
+
+def left_behind(tx: Transaction, entry: Number | Block, most: int) -> Iterator[str]:
+    """What directories would go on listing when a number or block has gone, in words. Call it after the removal.
+
+    A publisher takes numbers that are gone out of the directories. But a block that is removed to be added with other
+    bounds would so be withdrawn from them all, unasked, and nobody would know.
+
+    Args:
+        tx: where from.
+        entry: what was removed.
+        most: at most so many.
+    """
+    if isinstance(entry, Block):
+        span = (digits_of(entry.first), digits_of(entry.last))
+    else:
+        span = (digits_of(entry.number), digits_of(entry.number))
+    if not published_within(tx, entry.call_centre, [span], 1):
+        return
+    gone = without([span], spans_of_call_centre(tx, entry.call_centre))
+    for digits in published_within(tx, entry.call_centre, gone, most):
+        yield f"the publication of {e164_of(digits)}"
+
+
 def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str, most: int) -> Iterator[str]:
     """Who relies on a letter: published numbers that no other letter covers today, in words.
 
@@ -67,4 +100,4 @@ def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str,
         return
     alone = coverage_of(others, loa.call_centre, today).missing(spans_of(loa.numbers))
     for digits in published_within(tx, loa.call_centre, alone, most):
-        yield f"the published number {e164_of(digits)}"
+        yield f"the publication of {e164_of(digits)}"

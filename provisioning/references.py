@@ -27,7 +27,7 @@ from provisioning.model import (
     block_key,
 )
 from provisioning.publication_rows import users_of
-from provisioning.published import left_uncovered
+from provisioning.published import left_behind, left_uncovered
 from provisioning.rows import TABLES, read_all, read_keys
 from provisioning.tables import block_table, number_table
 from provisioning.ways import AGREED
@@ -164,7 +164,7 @@ def _named(entry: Entry) -> Iterable[tuple[str, str, str]]:
 
 
 def check_unused(tx: Transaction, entry: Entry, today: str) -> None:
-    """Refuse to remove what others name, and a letter that published numbers rely on. Call it after the removal.
+    """Refuse to remove what others name, or what directories publish or publish under. Call it after the removal.
 
     Args:
         tx: the transaction.
@@ -199,6 +199,7 @@ def _users(tx: Transaction, entry: Entry, today: str) -> Iterable[str]:
         yield from users_of(tx, entry.name)  # nobody would take its numbers out of it again
     elif isinstance(entry, (Number, Block)):
         yield from _orphans(tx, entry)
+        yield from left_behind(tx, entry, _MOST_USERS)
     elif isinstance(entry, Loa):
         yield from left_uncovered(tx, entry, read_all(tx, Loa), today, _MOST_USERS)
 

@@ -18,7 +18,7 @@ from provisioning import (
     catalog,
 )
 from provisioning.errors import SignedLetter
-from provisioning.letters import OtherTerms, add_letter, notes_on, spans_of_call_centre, standing
+from provisioning.letters import OtherTerms, add_letter, notes_on, standing
 from provisioning.loa_documents import (
     DamagedDocument,
     NoDocument,
@@ -27,7 +27,7 @@ from provisioning.loa_documents import (
     filed,
     read_document,
 )
-from provisioning.published import published_within
+from provisioning.published import published_within, spans_of_call_centre
 from provisioning.tables import loa_document_table, publication_table
 
 NOW_US = 1_795_305_600_000_000  # 2026-11-22
@@ -207,7 +207,7 @@ async def test_a_letter_that_published_numbers_rely_on_stays(centre):
     await centre.transact(work)
     with pytest.raises(StillInUse) as refused:
         await centre.transact(lambda tx: catalog.remove(tx, Loa, "first", **BY))
-    assert refused.value.users == ("the published number +12025550111", "the published number +12025550150")
+    assert refused.value.users == ("the publication of +12025550111", "the publication of +12025550150")
     await centre.transact(lambda tx: catalog.remove(tx, Loa, "second", **BY))  # the first covers all of it
     # One that has expired covers nothing, so nothing relies on it.
     await centre.transact(lambda tx: catalog.remove(tx, Loa, "first", who="test", now_us=NOW_US + 60 * 86_400_000_000))
@@ -232,6 +232,34 @@ async def test_published_numbers_are_found_over_long_lists_of_both(centre):
     assert await centre.read(lambda tx: published_within(tx, "helpline", [], 7)) == []
     far = [(12025550003, 12025550003), (12025558996, 12025558998)]
     assert await centre.read(lambda tx: published_within(tx, "helpline", far, 7)) == [12025550003, 12025558997]
+
+
+async def test_numbers_that_are_published_are_not_removed(centre):
+    block = Block(first="+12025550100", last="+12025550109", call_centre="helpline")
+    inside = Number(number="+12025550105", call_centre="helpline")
+    alone = Number(number="+12025550200", call_centre="helpline")
+
+    def work(tx):
+        catalog.apply(tx, [block, inside, alone], **BY)
+        for digits in (12025550105, 12025550107, 12025550200):
+            publish(tx, digits)
+
+    def withdraw(tx):
+        tx.sql.execute(sqlalchemy.update(publication_table).values(wanted=0))
+
+    def remove(entry):
+        return centre.transact(lambda tx: catalog.remove(tx, type(entry), entry.key, **BY))
+
+    await centre.transact(work)
+    with pytest.raises(StillInUse, match=r"'\+12025550200' is still used by the publication of \+12025550200"):
+        await remove(alone)
+    with pytest.raises(StillInUse) as refused:
+        await remove(block)
+    assert refused.value.users == ("the publication of +12025550107",)  # the other is the number's own
+    await remove(inside)  # the block still has it
+    await centre.transact(withdraw)
+    await remove(block)
+    await remove(alone)
 
 
 async def test_a_letter_says_how_it_stands(centre):
