@@ -231,7 +231,14 @@ class Sitting:
             self._hub = subprocess.Popen(
                 [SMSHUB, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home, env=self._environment
             )
-        _until(lambda: b"file applied" in path.read_bytes()[before:], "the file")
+
+        def has_read_it() -> bool:
+            said = path.read_bytes()[before:]
+            assert self._hub is not None
+            assert self._hub.poll() is None, said.decode()[-4000:]
+            return b"file applied" in said
+
+        _until(has_read_it, "the hub's word that it has read its file")
 
     def kill(self) -> None:
         """End the hub at once, wherever it is."""
