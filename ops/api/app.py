@@ -7,6 +7,7 @@ the body is read before the key is known. An error that is ours says 500 and no 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ RETRY_S: Final = 5
 _ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 log = structlog.get_logger("ops.api")
+# What is wrong with a form is told to who sent it; the parser would write each wrong octet to standard error.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
 def _wall_us() -> int:

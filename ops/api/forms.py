@@ -92,7 +92,7 @@ def read_form(content_type: str, octets: bytes) -> dict[str, Part]:
 
     Raises: BadForm.
     """
-    _, options = parse_options_header(content_type)
+    _, options = parse_options_header(content_type.encode("latin-1", "replace"))
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 70:  # RFC 2046 §5.1.1
         raise BadForm("the Content-Type has no boundary, or a longer one than 70 characters")
