@@ -80,13 +80,13 @@ class RestDoor:
         return Response(json.dumps(document, ensure_ascii=False), media_type="application/json")
 
     async def _submissions(self, request: Request) -> Response:
+        body = await body_of(request)
         fault = self._core.next_fault()
         if (wrong := _at_once(fault)) is not None:
             return wrong
         under_way = None
         try:
             user = by_bearer(self._core.users, request.headers.get("authorization", ""))
-            body = await body_of(request)
             under_way = self._begin(user, request.headers.get("idempotency-key", ""), body)
             wishes = read_submission(body)
             standings = await self._core.submit(user.owner_id, wishes)
@@ -104,12 +104,13 @@ class RestDoor:
                 self._under_way.discard(under_way)
 
     async def _lookups(self, request: Request) -> Response:
+        body = await body_of(request)
         fault = self._core.next_fault()
         if (wrong := _at_once(fault)) is not None:
             return wrong
         try:
             user = by_bearer(self._core.users, request.headers.get("authorization", ""))
-            numbers = _decode(await body_of(request), _Lookup).numbers
+            numbers = _decode(body, _Lookup).numbers
             _check_count(len(numbers))
             told, _ = damage(await self._core.look_up(user.owner_id, numbers), [""] * len(numbers), fault)
             return await self._core.answer(_json(200, {"records": [_record(one) for one in told]}), fault)

@@ -57,11 +57,12 @@ class SoapDoor:
         return Response((PUBLISHED / "registry.xsd").read_bytes(), media_type="text/xml")
 
     async def _call(self, request: Request) -> Response:
+        octets = await body_of(request)
         fault = self._core.next_fault()
         if (wrong := _at_once(fault)) is not None:
             return wrong
         try:
-            security, body = open_envelope(read_xml(await body_of(request)))
+            security, body = open_envelope(read_xml(octets))
             user = self._core.tokens.by_username_token(
                 self._core.users, security, self._core.now_us(), is_private=is_private(request)
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -39,7 +39,7 @@ class StateFile:
         if path.exists():
             _load(path, book)
         fresh = path.with_name(f"{path.name}.new")
-        self._file: BinaryIO = fresh.open("wb")
+        self._file: IO[bytes] = fresh.open("wb", buffering=0)
         book.changed.update(book.entries)
         self.write()
         fresh.replace(path)
@@ -48,10 +48,16 @@ class StateFile:
         """Put what has changed into the file, for good. Blocks until the disk has it. Raises: OSError."""
         if not self._book.changed:
             return
+        size = self._file.tell()
         line = {number: self._book.entries.get(number, Entry()) for number in sorted(self._book.changed)}
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            os.fsync(self._file.fileno())
+        except OSError:
+            # Half a line in the middle would make the file unreadable; what it was for is written with the next one.
+            self._file.seek(size)
+            self._file.truncate(size)
+            raise
         self._book.changed.clear()
 
     def __enter__(self) -> StateFile:

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError
 from urllib3.util import Timeout, Url, parse_url
 
 from provisioning.directories.replies import clean
@@ -64,13 +64,18 @@ class HttpCall:
     """Requests to one address, one at a time.
 
     Args:
-        url: what all paths are below.
+        url: what all paths are below; a query in it goes with each request.
         ca_file: certificate authorities to trust, PEM; empty for the system's.
         timeout_s: of a whole call.
+
+    Raises: CallFailed: the url is none.
     """
 
     def __init__(self, url: str, *, ca_file: str = "", timeout_s: float = 30.0) -> None:
-        self._url = parse_url(url)
+        try:
+            self._url = parse_url(url)
+        except LocationParseError as error:
+            raise CallFailed(f"{url!r} is no address: {clean(str(error))}") from error
         self._ca_file = ca_file
         self._timeout_s = timeout_s
         self._pool: urllib3.HTTPConnectionPool | None = None
@@ -90,7 +95,8 @@ class HttpCall:
             with watchdog:
                 return self._post(path, body, headers, watchdog)
         except (HTTPError, OSError) as error:
-            if watchdog.has_barked:
+            # Whose time is over first, the watchdog's or that of one wait, is chance: both mean the same.
+            if watchdog.has_barked or _is_late(error):
                 raise CallFailed(f"no answer from {self._host} within {self._timeout_s:g} s") from error
             if isinstance(error, CallFailed):
                 raise
@@ -110,9 +116,10 @@ class HttpCall:
     def _post(self, path: str, body: bytes, headers: Mapping[str, str], watchdog: _Watchdog) -> Reply:
         if self._pool is None:
             self._pool = _open_pool(self._url, self._ca_file, self._wires)
+        query = f"?{self._url.query}" if self._url.query else ""
         response = self._pool.urlopen(
             "POST",
-            f"{(self._url.path or '').rstrip('/')}{path}" or "/",
+            (f"{(self._url.path or '').rstrip('/')}{path}" or "/") + query,
             body=body,
             headers={"User-Agent": _USER_AGENT, **headers},
             redirect=False,
@@ -183,6 +190,12 @@ def _read(response: urllib3.BaseHTTPResponse, watchdog: _Watchdog) -> bytes:
         if watchdog.has_barked:
             break
     return bytes(pieces)
+
+
+def _is_late(error: Exception) -> bool:
+    # A refused connection is one of urllib3's time-outs too, for compatibility.
+    late = isinstance(error, (TimeoutError, urllib3.exceptions.TimeoutError))
+    return late and not isinstance(error, NewConnectionError)
 
 
 def _words(error: Exception) -> str:
