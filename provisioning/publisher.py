@@ -45,12 +45,12 @@ from provisioning.publishing_steps import (
 from provisioning.rows import read_all
 from store import Store, StoreError, Transaction
 
-POLL_S = 1.0  # until a wish of another process is seen
+POLL_S = 1.0
 AGAIN_S = 5.0  # after a fault of ours or of the store
 TIMEOUTS = 4  # a call may take so many times as long as one answer: a batch may take several
 CLOSE_S = 2.0
 PAGE = 1_000  # rows looked through at a time
-COUNTED_S = 5.0  # between two counts of what there is, while it changes
+COUNTED_POLLS = 5  # between two counts of what there is, while it changes
 SWEPT_S = 3_600.0
 
 MakeAdapter = Callable[[CarrierDirectory, Mapping[str, str]], Adapter]
@@ -97,6 +97,7 @@ class Publisher:
         environ: where secrets that are given by a variable are looked up.
         clock: now, in microseconds.
         make_adapter: for tests.
+        poll_s: until a wish of another process is seen, and what is provisioned is looked at again.
     """
 
     def __init__(
@@ -106,12 +107,14 @@ class Publisher:
         environ: Mapping[str, str],
         clock: Callable[[], int],
         make_adapter: MakeAdapter = adapter_of,
+        poll_s: float = POLL_S,
     ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._environ = environ
         self._clock = clock
         self._make_adapter = make_adapter
+        self.poll_s = poll_s
         self._view: View | None = None
         self._workers: dict[str, tuple[CarrierDirectory, trio.CancelScope]] = {}
         self._counted: list[Counted] = []
@@ -134,7 +137,7 @@ class Publisher:
                     await trio.sleep(AGAIN_S)
                     continue
                 self._employ(view, nursery)
-                await trio.sleep(POLL_S)
+                await trio.sleep(self.poll_s)
 
     async def view(self) -> View:
         """What is provisioned, as new as the snapshot. Raises: StoreError."""
@@ -211,7 +214,7 @@ class Publisher:
             except StoreError as error:
                 self.is_dirty = True
                 log.warning("publications could not be counted", error=type(error).__name__)
-            await trio.sleep(COUNTED_S)
+            await trio.sleep(COUNTED_POLLS * self.poll_s)
 
 
 class DirectoryPublisher:
@@ -270,7 +273,8 @@ class DirectoryPublisher:
             partial(due, directory=name, waits=waits, now_us=now_us, limit=self._directory.batch)
         )
         if not batch:
-            return min(max((next_us - now_us) / 1e6, 0.01), POLL_S) if next_us else POLL_S
+            poll_s = self._publisher.poll_s
+            return min(max((next_us - now_us) / 1e6, 0.01), poll_s) if next_us else poll_s
         until_us = now_us + min(round((self._patience_s() + self._directory.retry_first_s) * 1e6), waits.longest_us)
         claimed = await self._store.transact(
             partial(claim, batch=batch, listings=listings, carrier=self._directory, until_us=until_us, now_us=now_us),
@@ -278,7 +282,7 @@ class DirectoryPublisher:
         )
         self._publisher.is_dirty = True
         if not claimed.rows:
-            return 0.0 if claimed.moved else POLL_S
+            return 0.0 if claimed.moved else self._publisher.poll_s
         answers, failure = await self._call(claimed)
         await self._settle(claimed.rows, answers, listings, waits)
         if not failure:

@@ -154,8 +154,10 @@ def claim(
     moved: list[Publication] = []
     steps: dict[Step, list[Publication]] = {step: [] for step in Step}
     for row in _again(tx, batch):
-        new, covered = _reconciled(row, listings, carrier, now_us, is_fresh=is_fresh)
-        step = step_of(new, covered)
+        new = _reconciled(row, listings, carrier, now_us)
+        step = step_of(new, listings.is_covered(new))
+        if not is_fresh and _ends(row, new):
+            continue  # the next view knows
         if new.state != row.state:
             moved.append(new)
         elif step is not None:
@@ -201,7 +203,8 @@ def settle(
     changed = []
     for row in _again(tx, asked):
         new = answered(row, said[row.digits], waits, now_us)
-        changed.append(_reconciled(new, listings, carrier, now_us, is_fresh=is_fresh)[0])
+        brought = _reconciled(new, listings, carrier, now_us)
+        changed.append(new if not is_fresh and _ends(new, brought) else brought)
     write(tx, changed)
     return len(changed)
 
@@ -220,7 +223,7 @@ def differing(
         .limit(limit)
     )
     rows = [Publication(*row) for row in tx.sql.execute(statement)]
-    found = [row for row in rows if _reconciled(row, listings, carrier, now_us, is_fresh=True)[0] is not row]
+    found = [row for row in rows if _reconciled(row, listings, carrier, now_us) is not row]
     return found, rows[-1].digits if len(rows) == limit else None
 
 
@@ -234,8 +237,8 @@ def reconcile(
     is_fresh = revision(tx) == listings.revision
     changed = []
     for row in _again(tx, rows):
-        new, _ = _reconciled(row, listings, carrier, now_us, is_fresh=is_fresh)
-        if new is not row:
+        new = _reconciled(row, listings, carrier, now_us)
+        if new is not row and (is_fresh or not _ends(row, new)):
             changed.append(new)
     write(tx, changed)
     return len(changed)
@@ -294,18 +297,18 @@ def _is_as_before(row: Publication, before: Publication) -> bool:
     return row.state == before.state and row.submission == before.submission and row.call_centre == before.call_centre
 
 
-def _reconciled(
-    row: Publication, listings: Listings, carrier: CarrierDirectory, now_us: int, *, is_fresh: bool
-) -> tuple[Publication, bool]:
-    """A publication measured by the view, and whether a letter covers it."""
+def _reconciled(row: Publication, listings: Listings, carrier: CarrierDirectory, now_us: int) -> Publication:
+    """A publication measured by the view."""
     standing = listings.standing(row)
     covered = listings.is_covered(row)
     needs_content = covered and standing is Standing.SERVED and row.wanted and row.state in _HAVE_CONTENT
     content = content_of(listings.listing(row, carrier), carrier) if needs_content else ""
-    new = reconciled(row, standing, content, covered, now_us)
-    if not is_fresh and new is not row and (new.state in ON_ITS_WAY_OUT or new.state == State.HELD):
-        return row, covered
-    return new, covered
+    return reconciled(row, standing, content, covered, now_us)
+
+
+def _ends(row: Publication, new: Publication) -> bool:
+    """Whether a publication is worse off: what a view that is too old must not do."""
+    return new is not row and (new.state in ON_ITS_WAY_OUT or new.state == State.HELD)
 
 
 def _listing(row: Publication, listings: Listings, carrier: CarrierDirectory) -> Listing:
