@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -33,6 +33,7 @@ from ops.cli_provision import (
     settings_given,
 )
 from ops.config import Config
+from ops.number_lists import NUMBER, BadList, cut, read_list
 from provisioning import catalog, syntax
 from provisioning.authority import Loa, day_of, days_left, is_signed, state_of, terms_digest
 from provisioning.coverage import spans_of, told, written
@@ -47,11 +48,10 @@ from store import Transaction
 _COLUMNS = ("name", "call_centre", "owner", "valid_from", "valid_until", "signed_on")
 _SIGNATURE = ("signed_by", "signed_on", "digest")
 _SHOWN_SPANS = 10
-_SHOWN_FAULTS = 50  # lines of a file; who has more has the wrong file
 
 _numbers_file = click.option(
     "--numbers-file",
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     help="A file of numbers and ranges, one in each line ('-': standard input); beside --numbers.",
 )
 
@@ -60,7 +60,7 @@ def _today() -> str:
     return day_of(clock_us())
 
 
-def _settings(name: str, options: Mapping[str, Any], numbers_file: TextIO | None) -> dict[str, Any]:
+def _settings(name: str, options: Mapping[str, Any], numbers_file: BinaryIO | None) -> dict[str, Any]:
     """What a command gives of a letter, as a configuration file would.
 
     Raises: Refused, with every setting that cannot be read; CommandRefused for the lines of the file.
@@ -73,7 +73,7 @@ def _settings(name: str, options: Mapping[str, Any], numbers_file: TextIO | None
     return {"name": name, **given}
 
 
-def _numbers_of(file: TextIO) -> Iterable[str]:
+def _numbers_of(file: BinaryIO) -> Iterable[str]:
     """The numbers and ranges of a file, in canonical form.
 
     Raises: CommandRefused, with the lines that hold none.
@@ -81,24 +81,19 @@ def _numbers_of(file: TextIO) -> Iterable[str]:
     found: list[str] = []
     faults: list[str] = []
     try:
-        lines = file.read().splitlines()
-    except UnicodeDecodeError:
-        raise CommandRefused(f"{file.name}: is not UTF-8: save it as text, one number in each line") from None
-    with progress(len(lines), "reading") as tell:
-        for at, line in enumerate(lines, 1):
-            words = line.split("#")[0].strip()
+        rows = read_list(file.read(), file.name)
+    except BadList as error:
+        raise CommandRefused(str(error)) from None
+    with progress(len(rows), "reading") as tell:
+        for done, row in enumerate(rows, 1):
             try:
-                if words:
-                    found.append(syntax.read_range(words, "numbers"))
+                found.append(syntax.read_range(row.settings[NUMBER], "numbers"))
             except BadValue as problem:
-                faults.append(f"{file.name}:{at}: {problem}")
-            if at % 1000 == 0:
-                tell(at)
+                faults.append(f"{file.name}:{row.line}: {problem}")
+            if done % 1000 == 0:
+                tell(done)
     if faults:
-        more = [f"{file.name}: and {len(faults) - _SHOWN_FAULTS} more lines"] if len(faults) > _SHOWN_FAULTS else []
-        raise CommandRefused("\n".join([*faults[:_SHOWN_FAULTS], *more]))
-    if not found:
-        raise CommandRefused(f"{file.name}: holds no number")
+        raise CommandRefused("\n".join(cut(faults)))
     return found
 
 
@@ -131,7 +126,7 @@ def _draft(
     paper: str,
     date: str | None,
     font: str | None,
-    numbers_file: TextIO | None,
+    numbers_file: BinaryIO | None,
     keep: bool,
     **options: Any,
 ) -> None:
@@ -156,7 +151,7 @@ def _built(given: Mapping[str, Any]) -> Loa:
     return loa
 
 
-def _add(config: Config, name: str, file: BinaryIO | None, numbers_file: TextIO | None, **options: Any) -> None:
+def _add(config: Config, name: str, file: BinaryIO | None, numbers_file: BinaryIO | None, **options: Any) -> None:
     with refusals_told():
         given = _settings(name, options, numbers_file)
         # One octet more than may be: then it is told that it is too large, and no larger file fills the memory.

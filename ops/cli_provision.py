@@ -25,6 +25,7 @@ import trio
 
 from ops import schema
 from ops.config import Config, ConfigErrors, load_config, refused
+from ops.number_lists import BadList, cut, read_list
 from provisioning import catalog
 from provisioning.errors import BadValue, ClaimedByAnother, ProvisioningError, Refused
 from provisioning.fields import SECRET_FORMS, Field, Form, check_secret_length, fields_of, plain
@@ -421,31 +422,40 @@ def _tenths(total: int, label: str) -> Callable[[int], None]:
     return tell
 
 
+_PER_NUMBER = ("alias_of", "element", "link", "state")  # columns that a list of numbers may have
+
+
 @click.command("import")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--call-centre", "call_centre", required=True, help="The call centre that they belong to.")
-@click.option("--link", default="", help="Network endpoint that replies leave by.")
+@click.option("--link", default="", help="Network endpoint that replies leave by, where a line names none.")
+@click.option("--element", default="", help="Identification element, where a line names none.")
 @config_options
-def _import_numbers(config: Config, file: Any, call_centre: str, link: str) -> None:
-    """Add the numbers of FILE, one in each line ('-': standard input). All of them, or none."""
-    lines = [(at, line.split("#")[0].strip()) for at, line in enumerate(file, 1)]
+def _import_numbers(config: Config, file: Any, call_centre: str, link: str, element: str) -> None:
+    """Add the numbers of FILE ('-': standard input). All of them, or none.
+
+    One number in each line, or CSV whose first line names the columns: number, and any of alias_of, element, link and
+    state.
+    """
+    try:
+        rows = read_list(file.read(), file.name, _PER_NUMBER)
+    except BadList as error:
+        raise CommandRefused(str(error)) from None
     wanted: list[Entry] = []
     where: list[int] = []
     faults: list[str] = []
-    with refusals_told(), progress(len(lines), "checking") as tell:
-        for done, (at, words) in enumerate(lines, 1):
+    with refusals_told(), progress(len(rows), "checking") as tell:
+        for done, row in enumerate(rows, 1):
             if done % 1000 == 0:
                 tell(done)
-            if not words:
-                continue
-            given = {"number": words, "call_centre": call_centre, "link": link}
+            given = {"call_centre": call_centre, "link": link, "element": element, **row.settings}
             entry, problems = build(Number, given)
-            faults += [f"{file.name}:{at}: {problem}" for problem in problems]
+            faults += [f"{file.name}:{row.line}: {problem}" for problem in problems]
             if entry is not None:
                 wanted.append(entry)
-                where.append(at)
+                where.append(row.line)
     if faults:
-        raise CommandRefused("\n".join(faults))
+        raise CommandRefused("\n".join(cut(faults)))
     with refusals_told(), progress(len(wanted), "writing") as tell:
         try:
             applied = in_store(
@@ -456,7 +466,7 @@ def _import_numbers(config: Config, file: Any, call_centre: str, link: str) -> N
             )
         except Refused as error:
             told = [f"{file.name}:{where[index]}: {refusal_told(part)}" for index, part in error.refusals]
-            raise CommandRefused("\n".join(told)) from None
+            raise CommandRefused("\n".join(cut(told))) from None
     click.echo(f"added {applied.added} numbers")
 
 

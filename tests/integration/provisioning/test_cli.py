@@ -212,6 +212,23 @@ def test_numbers_are_imported_all_or_none(cli, tmp_path):
     assert len(json.loads(cli("number", "list", "--json"))) == 299
 
 
+def test_a_pool_of_ten_thousand_comes_from_a_table_with_progress_shown(cli, tmp_path):
+    cli("call-centre", "add", "helpline")
+    pool = "".join(f"+1617{digits};SPID:{digits % 10_000:04}\n" for digits in range(2_000_000, 2_020_000, 2))
+    (tmp_path / "pool.csv").write_text("number;element\n" + pool)
+    words = ("number", "import", str(tmp_path / "pool.csv"), "--call-centre", "helpline")
+    result = CliRunner().invoke(provision, words, env={"SMSHUB_CONFIG": str(cli.path)})
+    assert result.stdout == "added 10000 numbers\n"
+    assert [line for line in result.stderr.splitlines() if "50 %" in line] == [
+        "checking: 50 % of 10000",
+        "writing: 50 % of 10000",
+    ]
+    assert json.loads(cli("number", "show", "+16172000002", "--json"))["element"] == "SPID:0002"
+    again = cli("number", "import", str(tmp_path / "pool.csv"), "--call-centre", "helpline", status=2)
+    assert "exists already" in again
+    assert again.splitlines()[-1] == "smshub: and 9950 more lines that are wrong"
+
+
 def test_the_operator_is_told_whose_a_number_is(cli):
     for centre in ("a", "b"):
         cli("call-centre", "add", centre)
