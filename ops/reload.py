@@ -97,7 +97,7 @@ class Reloader:
         supervisor: Supervisor,
     ) -> None:
         self._supervisor = supervisor
-        self.config = config
+        self._started = self.config = config
         self._store = store
         self._endpoints = endpoints
         self._keep_to = keep_to
@@ -182,7 +182,10 @@ class Reloader:
         prepared = await trio.to_thread.run_sync(partial(self._endpoints.prepare, directory, reread=True))
         if prepared.troubles:
             raise_for_own(new, prepared.troubles)
-        return _Ready(new, prepared, plan_settings(SETTINGS, old, new), dropped(old.entries, new.entries))
+        # What waits for the next start waits until then, and each answer says so.
+        waiting = plan_settings(SETTINGS, self._started, new).waiting
+        plan = SettingsPlan(plan_settings(SETTINGS, old, new).live, waiting)
+        return _Ready(new, prepared, plan, dropped(old.entries, new.entries))
 
     async def _hashed(self, config: Config) -> Config:
         """The file with hashes in the place of accounts' passwords: those of the catalog where they fit."""

@@ -8,7 +8,7 @@ and provisioning tables alike, to standard output; a test holds docs/reference/c
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ import sqlalchemy
 
 from ops.archive.making import read_target
 from ops.enum_settings import EnumSettings
+from ops.plan import NEW_SESSION, how_it_takes
 from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
 from provisioning.model import KINDS
@@ -311,6 +312,10 @@ error is shown at once, with its line. `smshub check` does only that. An example
 A secret is given in exactly one form: itself (`password`), a file that holds it (`password_file`), or an environment
 variable (`password_env`). No command, log or error shows one. Relative file names are taken from the directory of the
 configuration file. Any setting of the daemon can also be given on the command line: `--set smpp.port=2776`.
+
+A running daemon reads the file again on `smshub reload` or SIGHUP ([reload](../discussion/reload.md)). The last column
+says when a changed setting holds: *at once*; with the *next session* or bind; with a *new session* that is made for it,
+of this endpoint alone; or *at restart* of the daemon.
 """
 
 _MIDDLE = """
@@ -322,22 +327,32 @@ is new is added, what differs is changed, what the file does not name stays. The
 """
 
 
-def _table(title: str, text: str, fields: tuple[Field, ...]) -> Iterator[str]:
+def _table(
+    title: str, text: str, fields: tuple[Field, ...], holds: Callable[[Field], str] | None = None
+) -> Iterator[str]:
+    head = ["setting", "type", "default", "what it is", *(["changed, it holds"] if holds is not None else [])]
     yield f"\n## `{title}`\n\n{text}\n"
-    yield "| setting | type | default | what it is |\n| --- | --- | --- | --- |"
+    yield f"| {' | '.join(head)} |\n|{' --- |' * len(head)}"
     for field in fields:
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in reference_row(field)) + " |"
+        cells = [*reference_row(field), *([holds(field)] if holds is not None else [])]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _holds(field: Field) -> str:
+    return "at once" if field.spec.live else "at restart"
 
 
 def reference() -> str:
     """The reference of the configuration file, in Markdown."""
     lines = [_HEAD.rstrip("\n")]
     for section, struct in SECTIONS.items():
-        lines += _table(f"[{section}]", (struct.__doc__ or "").strip(), fields_of(struct))
+        lines += _table(f"[{section}]", (struct.__doc__ or "").strip(), fields_of(struct), _holds)
     lines.append(_MIDDLE.rstrip("\n"))
     for table, kind in TABLES.items():
         struct = KINDS[kind]
-        lines += _table(f"[[{table}]]", (struct.__doc__ or "").strip().partition("\n\n")[0], fields_of(struct))
+        text = (struct.__doc__ or "").strip().partition("\n\n")[0]
+        holds = (lambda field, kind=kind: how_it_takes(kind, field.name)) if kind in NEW_SESSION else None
+        lines += _table(f"[[{table}]]", text, fields_of(struct), holds)
     return "\n".join(lines) + "\n"
 
 
