@@ -56,8 +56,9 @@ def _fields(**kinds: Any) -> Any:
 
 
 def _always(**kinds: Any) -> Any:
-    """Fields that are optional in the standard and always filled here: a sequence of nothing but optional ones would
-    count as there for pyasn1, and be written, empty, wherever it may be.
+    """Fields that are optional in the standard and always filled here.
+
+    A sequence of nothing but optional ones would count as there for pyasn1, and be written, empty, wherever it may be.
     """
     return namedtype.NamedTypes(*(namedtype.NamedType(name, kind) for name, kind in kinds.items()))
 

@@ -1,0 +1,398 @@
+"""Charging records of a hub that runs: each event once, whatever dies at which step, and whoever takes files away."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import os
+import random
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+import trio
+
+from hub import Outcome, ReceiptWanted, Result, feed
+from hub.model import Arrival, Receipt, ReceiptState
+from hub.tables import message as message_table
+from ops.charging import ChargingFollower, Record, Spool, ber, files
+from ops.charging.records import CHARGED
+from provisioning import CallCentre, Number
+from tests.fixtures_hub import CUSTOMER, NUMBER, Clock, World, accept, inbound, make_directory, reply, transit
+
+SECRET = "the words of a customer"
+FAR_FUTURE_US = 10**15
+NODE = "+16175550000"
+
+
+class Dies(BaseException):
+    """The process is killed."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "charging"
+    made.mkdir()
+    return made
+
+
+def follower_of(
+    world: World, folder: Path, most: int = 10, age_us: int = FAR_FUTURE_US, **more: Any
+) -> ChargingFollower:
+    spool = Spool(folder, 7, more.get("formats", "ber+csv"))
+    return ChargingFollower(world.store, spool, world.now_us, rotate_records=most, rotate_us=age_us, node=NODE)
+
+
+@asynccontextmanager
+async def following(follower: ChargingFollower) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(follower.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def charged_events(world: World) -> list[tuple[str, int]]:
+    """(word, message id) of all that should have a record, in order."""
+    rows = await world.store.read(partial(feed.rows_after, position=0, limit=100_000))
+    return [(str(event[0]), int(event[1])) for row in rows for event in row.events if event[0] in CHARGED]
+
+
+_WORDS = {
+    "submission": ("message",),
+    "delivery": ("handed-over", "dead"),
+    "delivery-report": ("delivered", "undeliverable"),
+}
+
+
+def records_in(folder: Path) -> list[Record]:
+    """The records of all files of a folder, in the order of their names; each twin says the same."""
+    found: list[Record] = []
+    for path in files.files_of(folder):
+        if path.suffix == ".cdr":
+            records = list(ber.decode(path.read_bytes()))
+            twin = path.with_suffix(".csv")
+            if twin.exists():
+                rows = list(csv.DictReader(io.StringIO(twin.read_text(), newline="")))
+                shown = [(row["sequence"], row["message_id"], row["event"], row["recipient"]) for row in rows]
+                told = [files.csv_twin.row_of(record) for record in records]
+                assert shown == [(str(row[0]), str(row[4]), row[6], row[9]) for row in told]
+            found += records
+    return found
+
+
+def octets_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def hidden_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name[0] == "."]
+
+
+def assert_each_once(records: list[Record], events: list[tuple[str, int]]) -> None:
+    assert [record.message_id for record in records] == [message_id for _, message_id in events]
+    for record, (word, _) in zip(records, events, strict=True):
+        assert word in _WORDS[record.message_type.value]
+    assert [record.sequence for record in records] == list(range(1, len(records) + 1))
+
+
+def with_endpoints(world: World) -> World:
+    centre = CallCentre(name="acme", default_number=NUMBER, default_link="link:one", element="OCN:7421")
+    world.directory = make_directory(call_centres=[centre], numbers=[Number(number=NUMBER, call_centre="acme")])
+
+    def script(part: Any) -> Outcome:
+        if "bad" in str(part.payload):
+            return Outcome(part, Result.REFUSED, reason="ESME_RINVDSTADR")
+        if "awaited" in str(part.payload):
+            return Outcome(part, Result.ACCEPTED, carrier_id=f"c{part.message.id}", receipt_expected=True)
+        return accept(part)
+
+    world.add("link:one", script=script)
+    world.add("account:agg")
+    world.add("desk:help")
+    return world
+
+
+# --- what is recorded ------------------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_and_its_fate_are_recorded(any_world: World, fast_clock: Clock, folder: Path) -> None:
+    world = with_endpoints(any_world)
+    follower = follower_of(world, folder, age_us=1_000_000)
+    async with world.running(), following(follower):
+        await world.settled()
+        await world.receive("link:one", inbound(SECRET))
+        await world.receive("desk:help", reply(f"awaited {SECRET}", receipt_wanted=ReceiptWanted.FINAL))
+        await world.receive("account:agg", transit(f"bad {SECRET}"))
+        await world.until(lambda: len(world.endpoints["link:one"].given) == 2)
+        await world.until(lambda: not world.endpoints["link:one"].unanswered)
+        sent = next(p.message for _, p in world.endpoints["link:one"].given if "awaited" in p.message.text)
+        receipt = Receipt(f"c{sent.id}", ReceiptState.DELIVERED)
+        await world.receive("link:one", Arrival(source=CUSTOMER, destination=NUMBER, receipt=receipt))
+        await world.until(lambda: len(records_in(folder)) == 7)
+        await world.until(lambda: follower.lag_s() == 0)
+    records = records_in(folder)
+    assert_each_once(records, await charged_events(world))
+    of = {(r.message_type.value, r.recipient_interface): r for r in records}
+    taken = of["submission", "desk:help"]
+    assert (taken.originator, taken.recipient, taken.originator_interface) == (CUSTOMER, NUMBER, "link:one")
+    assert (taken.call_centre, taken.element, taken.node) == ("acme", "OCN:7421", NODE)
+    assert taken.thread_id > 0
+    report = of["delivery-report", "link:one"]
+    assert (report.status, report.result, report.report_requested, report.element) == (0, 0, True, "OCN:7421")
+    failed = next(r for r in records if r.result)
+    assert (failed.reason, failed.status, failed.result) == ("ESME_RINVDSTADR", 0x43, 1)
+    octets = octets_in(folder)
+    assert SECRET.encode() not in octets
+    token = next(p.message.token for _, p in world.endpoints["desk:help"].given)
+    assert token.encode() not in octets
+    values = {sample.name: sample.value for metric in follower.samples() for sample in metric.samples}
+    assert values["smshub_charging_records_total"] == 7
+    assert values["smshub_charging_lag_seconds"] == 0
+    assert values["smshub_charging_failures_total"] == 0
+
+
+async def test_who_begins_begins_now_and_who_was_away_goes_on(
+    any_world: World, fast_clock: Clock, folder: Path
+) -> None:
+    world = with_endpoints(any_world)
+    async with world.running():
+        await world.settled()
+        await world.receive("account:agg", transit("before there was charging"))
+        await world.until(
+            lambda: len(world.endpoints["link:one"].given) == 1 and not world.endpoints["link:one"].unanswered
+        )
+        await world.store.transact(lambda tx: None)
+        before = await charged_events(world)
+        async with following(follower_of(world, folder, age_us=1)):
+            await world.receive("account:agg", *[transit(str(n)) for n in range(3)])
+            await world.until(lambda: len(records_in(folder)) == 6)
+        assert (await charged_events(world))[: len(before)] == before
+        await world.receive("account:agg", transit("while nobody followed"))
+        async with following(follower_of(world, folder, age_us=1, formats="ber")):
+            await world.until(lambda: len(records_in(folder)) == 8)
+    assert_each_once(records_in(folder), (await charged_events(world))[len(before) :])
+    suffixes = [path.suffix for path in files.files_of(folder)]
+    assert suffixes.count(".csv") == suffixes.count(".cdr") - 1
+
+
+async def test_a_file_is_closed_when_it_has_enough_records(world: World, fast_clock: Clock, folder: Path) -> None:
+    world = with_endpoints(world)
+    follower = follower_of(world, folder, most=10)
+    async with world.running(), following(follower):
+        await world.settled()
+        for at in range(17):
+            await world.receive("account:agg", transit(str(at)))
+        await world.until(lambda: len(records_in(folder)) >= 30)
+        await world.until(lambda: not world.endpoints["link:one"].unanswered)
+        assert follower.lag_s() > 0, "some wait for more"
+    events = await charged_events(world)
+    assert len(events) == 34
+    records = records_in(folder)
+    assert_each_once(records, events[: len(records)])
+    sizes = [len(list(ber.decode(path.read_bytes()))) for path in files.files_of(folder) if path.suffix == ".cdr"]
+    assert all(10 <= size < 27 for size in sizes)
+
+
+async def test_what_was_erased_leaves_no_record_and_is_counted(
+    any_world: World, fast_clock: Clock, folder: Path
+) -> None:
+    world = with_endpoints(any_world)
+    await world.store.transact(lambda tx: feed.begin(tx, "charging"))
+    async with world.running():
+        await world.settled()
+        await world.receive("account:agg", transit("erased"))
+        await world.until(lambda: len(world.endpoints["link:one"].given) == 1)
+        await world.until(lambda: not world.endpoints["link:one"].unanswered)
+        await world.store.transact(lambda tx: tx.sql.execute(sqlalchemy.delete(message_table)))
+        follower = follower_of(world, folder, age_us=1)
+        async with following(follower):
+            await world.until(lambda: _count(follower, "erased") == 2)
+            assert files.files_of(folder) == []
+            await world.receive("account:agg", *[transit(str(n)) for n in range(5)])
+            await world.until(lambda: len(records_in(folder)) == 10)
+    assert [record.sequence for record in records_in(folder)] == list(range(1, 11))
+
+
+def _count(follower: ChargingFollower, name: str) -> float:
+    (value,) = [s.value for m in follower.samples() for s in m.samples if s.name.startswith(f"smshub_charging_{name}")]
+    return value
+
+
+# --- whatever dies ---------------------------------------------------------------------------------------------------
+
+
+class Fates:
+    """Lets the n-th step of those that matter be the last."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps = 0
+        self.last = 0
+        self.error: BaseException = Dies()
+        self._patch = monkeypatch
+        for owner, name in (
+            (files.os, "fsync"),
+            (files.os, "open"),
+            (files.Path, "rename"),
+            (files.Writing, "append"),
+            (feed, "advance"),
+        ):
+            self._wrap(owner, name)
+        abandon = files.Writing.abandon
+
+        def leave(writing: files.Writing) -> None:
+            """Who is killed cleans nothing up: what was on the disk stays as it was."""
+            left = [path for path in writing._directory.iterdir() if path.name.endswith(".part")]
+            octets = {path: path.read_bytes() for path in left}
+            abandon(writing)
+            if isinstance(self.error, Dies):
+                for path, content in octets.items():
+                    path.write_bytes(content)
+
+        monkeypatch.setattr(files.Writing, "abandon", leave)
+
+    def _wrap(self, owner: Any, name: str) -> None:
+        real: Callable[..., Any] = getattr(owner, name)
+        is_everywhere = owner is files.os and name == "open"
+
+        def step(*args: Any, **kwargs: Any) -> Any:
+            if is_everywhere and "smshub7" not in str(args[0]):
+                return real(*args, **kwargs)
+            self.steps += 1
+            if self.last and self.steps == self.last:
+                if name == "rename" and random.Random(self.last).random() < 0.5:
+                    real(*args, **kwargs)  # it was done, and nobody heard of it
+                raise self.error
+            return real(*args, **kwargs)
+
+        self._patch.setattr(owner, name, step)
+
+
+def _take_away(folder: Path, basket: Path) -> None:
+    """What a mediation system does: it fetches what it sees."""
+    for path in files.files_of(folder):
+        os.replace(path, basket / path.name)
+
+
+@pytest.mark.parametrize("takes_away", [False, True])
+async def test_who_dies_at_any_step_neither_loses_nor_repeats(
+    world: World, fast_clock: Clock, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_away: bool
+) -> None:
+    world = with_endpoints(world)
+    basket = tmp_path / "basket" if takes_away else folder
+    basket.mkdir(exist_ok=True)
+    await world.store.transact(lambda tx: feed.begin(tx, "charging"))
+    fates, deaths = Fates(monkeypatch), 0
+    async with world.running():
+        await world.settled()
+        for last in range(1, 40):
+            await world.receive("account:agg", *[transit(f"{last} {n}") for n in range(3)])
+            await world.until(lambda: not world.endpoints["link:one"].unanswered)
+            events = len(await charged_events(world))
+            fates.steps, fates.last = 0, last
+            try:
+                async with following(follower_of(world, folder, age_us=1)):
+                    with trio.move_on_after(3):
+                        while len(records_in(basket)) < events:
+                            await trio.sleep(0.05)
+                            if takes_away:
+                                _take_away(folder, basket)
+            except* Dies:
+                deaths += 1
+            if takes_away:
+                _take_away(folder, basket)
+        fates.last = 0
+        async with following(follower_of(world, folder, age_us=1)):
+            with trio.fail_after(6_000):
+                while len(records_in(basket)) < len(await charged_events(world)):
+                    await trio.sleep(0.5)
+                    if takes_away:
+                        _take_away(folder, basket)
+    assert deaths > 10, "a file has more steps than that"
+    assert_each_once(records_in(basket), await charged_events(world))
+    assert hidden_in(folder) == [".smshub7-charging"]
+
+
+async def test_a_directory_that_refuses_makes_it_late_and_no_more(
+    any_world: World, fast_clock: Clock, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_endpoints(any_world)
+    fates = Fates(monkeypatch)
+    fates.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    follower = follower_of(world, folder, age_us=1)
+    async with world.running(), following(follower):
+        await world.settled()
+        for last in range(1, 16):
+            failures = _count(follower, "failures")
+            fates.steps, fates.last = 0, last
+            await world.receive("account:agg", transit(str(last)))
+            await world.until(lambda f=failures: _count(follower, "failures") > f or fates.steps > fates.last)  # type: ignore[misc]
+        fates.last = 0
+        with trio.fail_after(6_000):
+            while len(records_in(folder)) < len(await charged_events(world)) or follower.lag_s():  # noqa: ASYNC110
+                await trio.sleep(1)
+    assert _count(follower, "failures") >= 10
+    assert_each_once(records_in(folder), await charged_events(world))
+    assert hidden_in(folder) == [".smshub7-charging"]
+
+
+async def test_a_directory_that_is_away_is_waited_for(world: World, fast_clock: Clock, folder: Path) -> None:
+    world = with_endpoints(world)
+    away = folder.rename(folder.with_name("away"))  # noqa: ASYNC240
+    follower = follower_of(world, folder, age_us=1)
+    async with world.running(), following(follower):
+        await world.settled()
+        await world.receive("account:agg", transit())
+        await world.until(lambda: _count(follower, "failures") > 1)
+        assert not folder.exists(), "it may be a disk that is not mounted"  # noqa: ASYNC240
+        await world.until(lambda: follower.lag_s() >= 0)
+        away.rename(folder)
+        await world.until(lambda: len(records_in(folder)) == 2)
+
+
+async def test_a_state_that_cannot_be_read_stops_it_and_says_so(world: World, fast_clock: Clock, folder: Path) -> None:
+    world = with_endpoints(world)
+    state = folder / ".smshub7-charging"
+    state.write_bytes(b'{"v":1,"number":')
+    follower = follower_of(world, folder, age_us=1)
+    async with world.running(), following(follower):
+        await world.settled()
+        await world.receive("account:agg", transit())
+        await world.until(lambda: _count(follower, "failures") > 1)
+        assert files.files_of(folder) == []
+        state.unlink()
+        await world.until(lambda: len(records_in(folder)) == 2)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a hundred kilobytes, which only root may mount."""
+    made = tmp_path / "disk"
+    made.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(made)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system may be mounted here: {mounted.stderr.strip()}")
+    yield made
+    subprocess.run(["umount", "-l", str(made)], check=True)
+
+
+async def test_a_full_disk_is_waited_for(world: World, fast_clock: Clock, small_disk: Path) -> None:
+    world = with_endpoints(world)
+    filling = small_disk / "filling"
+    follower = follower_of(world, small_disk, age_us=1)
+    async with world.running(), following(follower):
+        await world.settled()
+        filling.write_bytes(bytes(96 * 1024))
+        await world.receive("account:agg", *[transit(str(n)) for n in range(20)])
+        await world.until(lambda: _count(follower, "failures") > 1)
+        assert records_in(small_disk) == []
+        filling.unlink()
+        await world.until(lambda: len(records_in(small_disk)) == 40)
+    assert_each_once(records_in(small_disk), await charged_events(world))
