@@ -1,147 +1,65 @@
-"""The command ``smshub``."""
+"""The command ``smshub``.
+
+A command's module is imported when the command is given: an operator who looks at the queue need not wait for a web
+server and an ASN.1 compiler to load.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from functools import partial
-from pathlib import Path
-from typing import cast
+from importlib import import_module
+from typing import Final
 
 import click
-import trio
 
-from ops import logs, schema
-from ops.cli_api_key import api_key_group
-from ops.cli_audit import audit
-from ops.cli_charging import charging_group
-from ops.cli_enum import enum
-from ops.cli_keeping import archive, erase, retention
-from ops.cli_loa import letter_notes, loa_commands
-from ops.cli_operate import queue, thread
-from ops.cli_optout import opt_out_group
-from ops.cli_provision import CommandRefused, account, config_options, provision, refusals_told
-from ops.cli_publish import publishing_commands
-from ops.cli_reload import reload_command
-from ops.cli_route import route
-from ops.cli_simulate import simulate
-from ops.cli_text import text_group
-from ops.config import Config, ConfigErrors, file_problems
-from ops.daemon import run_daemon
-from ops.demo import run_demo, run_stage
-from ops.rehearsal import rehearse
-from store.migrations import current_revision, head_revision
+MODULES: Final = {
+    "run": "ops.cli_daemon",
+    "check": "ops.cli_daemon",
+    "demo": "ops.cli_daemon",
+    "db": "ops.cli_daemon",
+    "reload": "ops.cli_reload",
+    "provision": "ops.cli_provision_group",
+    "account": "ops.cli_provision",
+    "api-key": "ops.cli_api_key",
+    "route": "ops.cli_route",
+    "enum": "ops.cli_enum",
+    "thread": "ops.cli_operate",
+    "queue": "ops.cli_operate",
+    "opt-out": "ops.cli_optout",
+    "charging": "ops.cli_charging",
+    "retention": "ops.cli_keeping",
+    "archive": "ops.cli_keeping",
+    "erase": "ops.cli_keeping",
+    "audit": "ops.cli_audit",
+    "simulate": "ops.cli_simulate",
+    "text": "ops.cli_text",
+}
+"""Where each command is: in the module's only command of that name."""
 
-TROUBLE = 1  # exit status when the daemon cannot go on; 2 is a refused command
+
+class LateGroup(click.Group):
+    """A group that finds its commands when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in MODULES:
+            return None
+        return self.commands.get(cmd_name) or self._load(cmd_name)
+
+    def _load(self, name: str) -> click.Command:
+        module = import_module(MODULES[name])
+        found = {each.name: each for each in vars(module).values() if isinstance(each, click.Command)}
+        self.add_command(found[name])
+        return found[name]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="smshub")
 def main() -> None:
     """Text-enables a call centre: SMPP to carriers and aggregators, XMPP to the desk, threads and receipts between."""
-
-
-@main.command()
-@click.option("--demo", is_flag=True, help="With a simulated carrier and desk, on a store in var/demo; needs no file.")
-@config_options
-def run(config: Config, demo: bool) -> None:
-    """Run the daemon until SIGTERM or SIGINT."""
-    if demo:
-        sys.exit(trio.run(run_stage, Path("var/demo"), click.echo))
-    logs.configure(config.log.level, config.log.format)
-    with refusals_told():
-        try:
-            trio.run(run_daemon, config)
-        except* OSError as group:
-            raise CommandRefused(_plainly(group)) from None
-
-
-@main.command()
-@config_options
-def check(config: Config) -> None:
-    """Check the configuration file, what it names, and what the catalog would say to it; change nothing."""
-    problems = file_problems(config, os.environ)
-    if problems:
-        raise CommandRefused(str(ConfigErrors(config.path, problems)))
-    with refusals_told():
-        url = config.store_url(os.environ)
-        has, needs = current_revision(url), head_revision(schema.MIGRATIONS)
-    state = "empty: the daemon will set it up" if has is None else f"schema {has}"
-    if has not in (None, needs):
-        raise CommandRefused(str(schema.SchemaMismatch(str(has), str(needs))))
-    if config.entries:
-        with refusals_told():
-            trio.run(partial(rehearse, config, url, is_ready=has is not None))
-    for note in letter_notes(config, is_ready=has is not None):
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"{config.path or 'defaults'}: no errors; {len(config.entries)} entries; store {state}")
-
-
-@main.command()
-@click.option("--quiet", is_flag=True, help="Only the verdict.")
-def demo(quiet: bool) -> None:
-    """Show one conversation end to end, then end: status 0 only when every step was seen."""
-    sys.exit(trio.run(run_demo, Path("var/demo"), (lambda line: None) if quiet else click.echo, click.echo))
-
-
-@main.group()
-def db() -> None:
-    """The store's schema."""
-
-
-@db.command("upgrade")
-@config_options
-def db_upgrade(config: Config) -> None:
-    """Bring the store to this program's schema. Stop the daemon and back up before."""
-    with refusals_told():
-        before, after = schema.upgrade(config.store_url(os.environ))
-    click.echo(f"schema {before or 'none'} -> {after}")
-
-
-@db.command("show")
-@config_options
-def db_show(config: Config) -> None:
-    """Show the store's schema and the one this program needs."""
-    with refusals_told():
-        has = current_revision(config.store_url(os.environ))
-    click.echo(f"store: {has or 'empty'}\nprogram: {head_revision(schema.MIGRATIONS)}")
-
-
-def _plainly(group: BaseExceptionGroup[OSError]) -> str:
-    """The errors of a group in words."""
-    lines: list[str] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            lines.append(_plainly(error))
-        else:
-            lines.append(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-    return "\n".join(dict.fromkeys(lines))
-
-
-for command in (
-    reload_command,
-    audit,
-    charging_group,
-    provision,
-    account,
-    api_key_group,
-    enum,
-    route,
-    thread,
-    queue,
-    opt_out_group,
-    retention,
-    archive,
-    erase,
-    simulate,
-    text_group,
-):
-    main.add_command(command)
-
-for publishing in publishing_commands:
-    provision.add_command(publishing)
-for letter_command in loa_commands():
-    cast(click.Group, provision.commands["loa"]).add_command(letter_command)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ every reason on standard error.
 
 
 def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    nowhere = click.Context(group)
+    for name in sorted(group.list_commands(nowhere)):
+        command = group.get_command(nowhere, name)
+        assert command is not None  # noqa: S101 - it has just named it
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from _commands(command, f"{path} {name}")
