@@ -40,11 +40,11 @@ from provisioning.coverage import spans_of, told, written
 from provisioning.errors import BadValue, ProvisioningError, Refused
 from provisioning.letters import Standing, add_letter, draft_letter, meant, notes, notes_on, standing
 from provisioning.loa_documents import MAX_OCTETS, Document, document, read_document
-from provisioning.loa_pdf import PAPERS, draft_pdf
 from provisioning.model import build
 from provisioning.rows import shown
 from store import Transaction
 
+_PAPERS = ("letter", "a4")
 _COLUMNS = ("name", "call_centre", "owner", "valid_from", "valid_until", "signed_on")
 _SIGNATURE = ("signed_by", "signed_on", "digest")
 _SHOWN_SPANS = 10
@@ -130,6 +130,8 @@ def _draft(
     keep: bool,
     **options: Any,
 ) -> None:
+    from provisioning.loa_pdf import draft_pdf  # ReportLab takes a while to load, and no other command needs it
+
     with refusals_told():
         drafted_on = syntax.read_day(date, "date") if date else _today()
         given = _settings(name, options, numbers_file)
@@ -246,9 +248,7 @@ def loa_commands() -> list[click.Command]:
             _output("Where the PDF goes ('-': standard output)."),
             *options_of(Loa, for_set=False, left_out=_SIGNATURE),
             _numbers_file,
-            click.option(
-                "--paper", type=click.Choice([*PAPERS]), default="letter", show_default=True, help="Its size."
-            ),
+            click.option("--paper", type=click.Choice(_PAPERS), default="letter", show_default=True, help="Its size."),
             click.option("--date", metavar="DAY", help="The day that stands on it, UTC; today when not given."),
             click.option(
                 "--font", type=click.Path(dir_okay=False), help="A TrueType font, for a script that Open Sans lacks."
