@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import trio
 
-from ops import schema
 from ops.config import Config, refused
 from provisioning import (
     KINDS,
@@ -30,7 +28,7 @@ from provisioning import (
 )
 from provisioning.passwords import DUMMY_HASH
 from provisioning.rows import PUT, to_row
-from store import Op, Transaction, open_store
+from store import Op, Transaction, create_all, open_store
 
 REHEARSAL_NODE = 1023  # of ids: those of the command line's
 
@@ -59,8 +57,8 @@ async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> Directo
 
     with tempfile.TemporaryDirectory(prefix="smshub-check-") as folder:
         url = f"sqlite:///{Path(folder) / 'copy.db'}"
-        await trio.to_thread.run_sync(schema.prepare, url)
         async with open_store(url, REHEARSAL_NODE, "OFF", readers=1) as copy:
+            await copy.transact(create_all)
             try:
                 await copy.transact(work, rows=max(1, len(there) + len(entries)))
                 return await copy.read(load_directory)
