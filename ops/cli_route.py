@@ -2,8 +2,8 @@
 
 The answer is the message path's own: ``hub.routing`` is asked as it is for a text, with the catalog as it is now. What
 is told beside it (which ways there were, and what became of each) is found the slow way; where the two could differ,
-the tests hold them together. A running daemon may differ in two things only: links, groups and accounts that were added
-since it was started are not taken yet, and it knows what ENUM answers say, which ``--element`` supposes here.
+the tests hold them together. Where look-ups by ENUM are configured, the destination is looked up first, and waited for;
+a running daemon waits for none, and may not know the answer yet.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from hub import opt_out, opt_out_ledger, routing
 from hub.enum_answers import EnumAnswer, EnumAnswers
 from hub.model import Arrival, Reason
+from ops.cli_enum import look_up, verdict
 from ops.cli_provision import CommandRefused, config_options, in_store, refusals_told, say_json, say_table
 from ops.config import Config
 from provisioning import BadValue, Directory, load_directory, parse_element, parse_number
@@ -82,6 +83,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         ways: what a conversation goes by before the routes, in order; only for texts from a call centre's number.
         routes: every route whose prefix fits, the best first.
         opted_out_since: when the customer asked for no more texts from the source, ISO 8601; empty when they did not.
+        enum: what carriers' directories say of the destination, in words; empty when they were not asked.
     """
 
     source: str
@@ -95,6 +97,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ways: tuple[Way, ...] = ()
     routes: tuple[Told, ...] = ()
     opted_out_since: str = ""
+    enum: str = ""
 
 
 class _Supposed:
@@ -214,7 +217,7 @@ def _shown(us: int) -> str:
 
 def _sentences(told: Explanation) -> list[str]:
     """An explanation in words."""
-    lines = []
+    lines = [told.enum] if told.enum else []
     if told.what == "suspended":
         lines.append(f"{told.destination} is suspended: it takes no texts")
     elif told.what == "number" and not told.ways:
@@ -297,10 +300,11 @@ def route() -> None:
 @click.option("--by", "came_by", default="", metavar="ENDPOINT", help="The link or account that the text comes from.")
 @_at_option
 @click.option("--element", default="", help="As if an ENUM answer gave the destination this identification element.")
+@click.option("--enum/--no-enum", "asks", default=True, help="Look the destination up, where [enum] names servers.")
 @_json_option
 @config_options
 def route_explain(
-    config: Config, destination: str, source: str, came_by: str, at: str, element: str, as_json: bool
+    config: Config, destination: str, source: str, came_by: str, at: str, element: str, asks: bool, as_json: bool
 ) -> None:
     """Say where a text to DESTINATION goes, which ways there were, and why each was taken or passed over."""
     destination, now_us = _address(destination, "destination"), _time(at)
@@ -309,6 +313,9 @@ def route_explain(
     with refusals_told():
         element = str(parse_element(element, "--element")) if element else ""
         came_by = read_endpoint(came_by, "--by") if came_by else ""
+        looked = look_up(config, destination) if asks and not element and destination[0] == "+" else None
+        if looked is not None:
+            element = looked.reading.element
 
         def work(tx: Transaction) -> Explanation:
             directory = load_directory(tx)
@@ -335,6 +342,7 @@ def route_explain(
             )
 
         told = in_store(config, work, reads=True)
+    told = msgspec.structs.replace(told, enum=verdict(looked) if looked is not None else "")
     if as_json:
         say_json(told)
         return

@@ -55,6 +55,7 @@ zone "{zone}" {{
     type primary;
     file "{home}/zone";
     max-journal-size 20m;
+    {signing}
     update-policy {{
         grant hub-key subdomain {zone};
         grant other-key subdomain {zone};
@@ -148,15 +149,22 @@ def _program(name: str) -> str:
     return found
 
 
-def make_bind(home: Path, port: int) -> NameServer:
-    """A BIND that is not started yet, with a fresh zone in ``home``."""
+def make_named(home: Path, port: int) -> NameServer:
+    """A BIND that is not started yet, of the configuration that ``home`` holds then."""
+    return NameServer(home, port, [_program("named"), "-g", "-c", str(home / "named.conf"), "-n", "1", "-U", "1"])
+
+
+def make_bind(home: Path, port: int, *, dnssec: bool = False) -> NameServer:
+    """A BIND that is not started yet, with a fresh zone in ``home``, which it signs when that is asked for."""
     keys = "\n".join(
         f'key "{name}" {{ algorithm hmac-sha256; secret "{secret}"; }};' for name, secret in SECRETS.items()
     )
     (home / "zone").write_text(ZONE_FILE)
     (home / "guarded").write_text(ZONE_FILE.replace(ZONE, GUARDED_ZONE))
-    (home / "named.conf").write_text(BIND.format(home=home, port=port, keys=keys, zone=ZONE, guarded=GUARDED_ZONE))
-    return NameServer(home, port, [_program("named"), "-g", "-c", str(home / "named.conf"), "-n", "1", "-U", "1"])
+    signing = f'key-directory "{home}"; dnssec-policy default; inline-signing no;' if dnssec else ""
+    told = {"home": home, "port": port, "keys": keys, "zone": ZONE, "guarded": GUARDED_ZONE, "signing": signing}
+    (home / "named.conf").write_text(BIND.format(**told))
+    return make_named(home, port)
 
 
 def make_knot(home: Path, port: int) -> NameServer:
