@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -94,7 +95,7 @@ async def simulate_registry(
     write: Callable[[str], None],
     task_status: trio.TaskStatus[SimulatedRegistry] = trio.TASK_STATUS_IGNORED,
 ) -> bool:
-    """Run a registry: by script, or until cancelled.
+    """Run a registry: by script, or until SIGINT or SIGTERM. For the main thread.
 
     Args:
         settings: see ``RegistrySettings``.
@@ -111,7 +112,9 @@ async def simulate_registry(
         kept = f", {len(registry.book.entries)} numbers are kept" if registry.book.entries else ""
         write(f"registry at {registry.url}: REST below /v1, SOAP at /soap{kept}")
         if lines is None:
-            await trio.sleep_forever()
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                await anext(signals)
+            return True
         try:
             return await run_script(registry, lines, write)
         except BadScript as bad:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FUZZED = ("smpp", "translators", "tests.fuzz.targets")
+FUZZED = ("smpp", "translators", "provisioning.directories", "tests.fuzz.targets")
 """What is instrumented: the fuzzer follows the branches of these."""
 
 LONGEST_INPUT = 1024

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from provisioning.directories.soap_envelope import envelope
+from provisioning.directories.soap_xml import NAMESPACE
 from smpp.alphabet import BY_NAME
 from smpp.codec import encode
 from smpp.pdu import (
@@ -100,6 +102,23 @@ def _texts() -> list[PDU]:
 
 _STREAM = b"".join(encode(pdu, number) for number, pdu in enumerate(_filled(), 1))
 
+_LISTING = "<listing><number>+16175550100</number><loa>l</loa><textsPerDay>7</textsPerDay></listing>"
+_STANDING = "<number>+16175550100</number><state>active</state><recordId>r</recordId><retryAfter>1</retryAfter>"
+_REGISTRIES = [
+    b'{"items": [{"key": "k0", "number": "+16175550100", "state": "active", "record_id": "r1", "reason": "x"}]}',
+    b'{"records": [{"number": "+16175550101", "state": "pending", "retry_after_s": 3},'
+    b'{"number": "+16175550100", "state": "active", "listing": {"number": "+16175550100", "loa": "l"}}]}',
+    *(
+        envelope(body)
+        for body in (
+            f'<SubmitResponse xmlns="{NAMESPACE}"><item><key>k0</key>{_STANDING}</item></SubmitResponse>',
+            f'<QueryResponse xmlns="{NAMESPACE}"><record>{_STANDING}{_LISTING}</record></QueryResponse>',
+            f'<soap:Fault><faultcode>a:b</faultcode><detail><fault xmlns="{NAMESPACE}"><code>busy</code>'
+            "<message>m</message><retryAfter>2</retryAfter></fault></detail></soap:Fault>",
+        )
+    ),
+]
+
 SEEDS: dict[str, list[bytes]] = {
     "pdus": [encode(pdu, number) for number, pdu in enumerate(_filled(), 1)],
     "frames": [bytes((cut,)) + _STREAM[:600] for cut in (0, 7, 40)] + [b"\x03GET / HTTP/1.1", b"\x01\x16\x03\x01\x02"],
@@ -114,5 +133,6 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x90<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq></stream:stream>",
         b"\x00<presence from='d@e'/>\n<!DOCTYPE x []>",
     ],
+    "registries": _REGISTRIES,
 }
 """Target → inputs."""

@@ -6,12 +6,23 @@ seed or a find can be replayed without the fuzzer: ``python -m tests.fuzz.run de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from hub.journal import arrival_body, arrival_of
 from hub.model import Arrival, Kind, Message
+from provisioning.directories import soap_xml
+from provisioning.directories.adapter import Finding, Listing, Task
+from provisioning.directories.replies import (
+    MAX_AFTER_S,
+    Entry,
+    answers_to_confirm,
+    answers_to_publish,
+    answers_to_withdraw,
+)
+from provisioning.directories.rest_json import Unreadable, read_looked_up, read_submitted
+from provisioning.directories.xml_reading import BadXml
 from smpp.alphabet import BY_NAME, alphabet_of, fill_bits, looks_like_ucs2, pack, unpack
 from smpp.alphabet import UnencodableText as Unencodable
 from smpp.codec import decode, encode, message_body, split_frames
@@ -279,6 +290,28 @@ def _stanzas(pieces: list[bytes]) -> tuple[list[Element], str | None]:
     return found, reader.error.condition if reader.error is not None else None
 
 
+def registries(data: bytes) -> None:
+    """What a registry answers is read, or is no answer; each number gets one answer, decided only by what is of it."""
+    entries: Sequence[Entry] | soap_xml.Fault
+    try:
+        if data[:1] == b"<":
+            entries = soap_xml.read_answer(data, soap_xml.SUBMIT if b"Submit" in data else soap_xml.QUERY)
+        else:
+            entries = read_submitted(data) if b"items" in data else read_looked_up(data)
+    except (BadXml, Unreadable):
+        return
+    if isinstance(entries, soap_xml.Fault):
+        assert 0 <= entries.after_s < 1e9
+        return
+    for answers_of in (answers_to_publish, answers_to_withdraw, answers_to_confirm):
+        answers = answers_of(REGISTRY_TASKS, entries)
+        assert len(answers) == len(REGISTRY_TASKS)
+        for task, answer in zip(REGISTRY_TASKS, answers, strict=True):
+            assert answer.reason.isprintable()
+            assert 0 <= answer.after_s <= MAX_AFTER_S
+            assert answer.finding is Finding.LATER or task.listing.number in {entry.number for entry in entries}
+
+
 def canary(data: bytes) -> None:
     """Breaks on four octets that chance does not find, and who follows branches does: it proves the fuzzer awake."""
     # A branch for each octet: that is what there is to follow.
@@ -294,8 +327,12 @@ STREAM_HEAD = (
     b" xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
 )
 
+REGISTRY_TASKS = [
+    Task(f"k{n}", Listing(number=f"+1617555010{n}", real_number="", call_centre="", loa="l")) for n in range(2)
+]
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (pdus, frames, connection, receipts, headers, alphabets, messages, times, xmpp)
+    for target in (pdus, frames, connection, receipts, headers, alphabets, messages, times, xmpp, registries)
 }
 """By name; all but the canary, which is there to break."""

@@ -192,6 +192,8 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
             # The same names: nothing was entered anew.
             assert again.publish(half) == again.confirm(half) == before[kind]
             again.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
 
 
 def outcome(*words: str, **environment: str) -> tuple[int, str]:
