@@ -7,6 +7,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ops.api import openapi
 from ops.api.operations import OPERATIONS
+from ops.api.reference import reference
 from ops.api.schemas import HIDDEN, read_entry, read_patch, shown, visible
 from provisioning import Block, Loa, Number, WhiteList
 from provisioning.api_keys import SCOPES
@@ -58,3 +59,7 @@ def test_a_patch_keeps_what_it_does_not_name() -> None:
     for wrong in ({"number": "+16175550002"}, {"link": ""}, {"state": None, "x": 1}, []):
         assert read_patch(number, wrong)[0] is None
     assert "link" not in shown(number)
+
+
+def test_the_reference_is_current() -> None:
+    assert (ROOT / "docs/reference/api.md").read_text() == reference(), "run: python -m ops.api.reference"
