@@ -54,7 +54,7 @@ refused. A collection takes up to {MAX_BATCH:,} entries in one request: all of t
 request whose answer was lost is sent again as it was, and no idempotency key is needed.
 
 **Pages.** `limit` (1 to {MAX_PAGE:,}, else 100) and `after`, which is what `next` was in the page before. `next` is
-null at the end. `POST /v1/publications` and `/v1/withdrawals` look at up to {PAGE_ROWS * MAX_PAGES:,} numbers a request,
+null at the end. `POST /v1/publications` and `/v1/withdrawals` look at up to {PAGE_ROWS * MAX_PAGES:,} numbers,
 divided by the directories, and answer `next` when there are more: send the same request with it as `after`.
 
 **Changed meanwhile.** An entry comes with an `ETag`. `If-Match` with it changes the entry only while it is still so,
