@@ -221,6 +221,8 @@ class Daemon:
     async def _serve_metrics(self, nursery: trio.Nursery) -> None:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
+        if self.charging is not None:
+            pages.registry.register(self.charging)
         with _named(f"metrics {settings.host}:{settings.port}"):
             port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)
         self.ports["metrics"] = port

@@ -153,6 +153,10 @@ class ChargingFollower:
             "smshub_charging_lag_seconds", "Age of the oldest record that is in no file.", value=self.lag_s()
         )
 
+    def collect(self) -> Iterator[Metric]:
+        """As a collector of the registry's."""
+        return self.samples()
+
     def lag_s(self) -> float:
         """How old the oldest record is that is in no file yet, 0 when none waits."""
         since_us = self._pending.since_us

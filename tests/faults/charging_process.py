@@ -59,8 +59,8 @@ async def main(url: str, directory: Path, *, only_ends: bool) -> None:
     """See the module's head."""
     async with open_store(url) as store, trio.open_nursery() as nursery:
         spool = Spool(directory, 0, "ber+csv")
-        records = 1 if only_ends else 40
-        follower = ChargingFollower(store, spool, lambda: NOW_US, rotate_records=records, rotate_us=2**62)
+        late_us = 2 if only_ends else 0  # than all that was written: then everything is due
+        follower = ChargingFollower(store, spool, lambda: NOW_US + late_us, rotate_records=40, rotate_us=1)
         await nursery.start(follower.run)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
