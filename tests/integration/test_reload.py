@@ -24,7 +24,6 @@ from smpp.codec import encode
 from smpp.constants import CommandStatus
 from smpp.pdu import BindTransceiver
 from store import Transaction
-from tests.faults.peers import Esme
 from tests.faults.process import ACCOUNT_PASSWORD, LINK_PASSWORD, ROOT, DaemonProcess, until
 from tests.faults.scene import Scene, open_scene
 
@@ -94,7 +93,7 @@ async def reload(daemon: DaemonProcess) -> Answer:
             _, answer = await in_store_of(daemon, lambda tx: request_of(tx, number))
             if answer is not None:
                 break
-            await trio.sleep(0.1)
+            await trio.sleep(0.25)
     assert answer.state == "done", answer
     return answer
 
@@ -279,7 +278,7 @@ async def test_a_kill_in_the_middle_of_a_reload_leaves_all_of_the_file_or_nothin
     async with open_scene(tmp_path, url, unused_tcp_port_factory, seed) as scene:
         daemon, chance = scene.daemon, scene.carrier.chance
         before = _numbers(tmp_path)
-        for turn in range(3):
+        for turn in range(2):
             batch = range(1000 + turn * 400, 1400 + turn * 400)
             tail = "".join(f'\n[[number]]\nnumber = "+1617556{n:04}"\ncall_centre = "acme"\n' for n in batch)
             edit(daemon, tail=tail + f'\n[[route]]\nprefix = "+{99800 + turn}"\nendpoint = "link:carrier"\n')
@@ -318,6 +317,3 @@ async def test_a_reload_that_nobody_hears_says_so(
         status, _, complained = await cli(scene.daemon, "reload", "--wait-s", "1")
         assert status == 1
         assert "is one running on this store?" in complained
-        await scene.daemon.start()  # what was asked before is answered by its start
-        await scene.wait_up()
-        assert isinstance(scene.esme, Esme)
