@@ -35,7 +35,7 @@ from ops.cli_provision import (
 from ops.config import Config
 from ops.number_lists import NUMBER, BadList, cut, read_list
 from provisioning import catalog, syntax
-from provisioning.authority import Loa, day_of, days_left, is_signed, state_of, terms_digest
+from provisioning.authority import Loa, day_of, days_left, is_signed, is_valid, state_of, terms_digest
 from provisioning.coverage import spans_of, told, written
 from provisioning.errors import BadValue, ProvisioningError, Refused
 from provisioning.letters import Standing, add_letter, draft_letter, meant, notes, notes_on, standing
@@ -160,6 +160,7 @@ def _add(config: Config, name: str, file: BinaryIO | None, numbers_file: BinaryI
         paper = read_document(file.read(MAX_OCTETS + 1), file.name) if file is not None else None
         who, now_us = operator_name(), clock_us()
         outcome = in_store(config, lambda tx: add_letter(tx, given, paper, who=who, now_us=now_us))
+        loa = in_store(config, lambda tx: catalog.get(tx, Loa, name), reads=True)
     said = {
         "added": f"added loa {name}",
         "signed": f"signed loa {name}",
@@ -167,6 +168,8 @@ def _add(config: Config, name: str, file: BinaryIO | None, numbers_file: BinaryI
         "unchanged": f"loa {name} is so already",
     }
     click.echo(said[outcome])
+    if not is_valid(loa, _today()):
+        click.echo(f"note: it covers nothing today: {state_of(loa, _today())}", err=True)
 
 
 def _document(config: Config, name: str, output: str) -> None:
@@ -199,7 +202,8 @@ def _show(config: Config, name: str, as_json: bool) -> None:
     rows["state"] = stands.state
     rows["days_left"] = "without end" if stands.days_left is None else str(stands.days_left)
     rows["terms"] = stands.terms
-    rows["names"] = f"{stands.numbers:,} numbers"
+    beyond = f", {stands.foreign:,} of which call centre {loa.call_centre} has not" if stands.foreign else ""
+    rows["names"] = f"{stands.numbers:,} numbers{beyond}"
     rows["covers"] = f"{stands.covered:,} numbers of call centre {loa.call_centre}"
     lacks = f": {told(stands.missing, _SHOWN_SPANS)}" if stands.not_covered else ""
     rows["not_covered"] = f"{stands.not_covered:,} numbers of call centre {loa.call_centre}, by no valid letter{lacks}"

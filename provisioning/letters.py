@@ -13,7 +13,17 @@ from typing import Any, Literal
 import msgspec
 
 from provisioning import catalog
-from provisioning.authority import TERMS, TERMS_STAY, Loa, days_left, is_signed, state_of, terms_digest, with_signature
+from provisioning.authority import (
+    TERMS,
+    TERMS_STAY,
+    Loa,
+    day_of,
+    days_left,
+    is_signed,
+    state_of,
+    terms_digest,
+    with_signature,
+)
 from provisioning.coverage import Span, coverage_of, expiring, size_of, spans_of, without
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, Refused, SignedLetter
 from provisioning.fields import fields_of
@@ -22,6 +32,8 @@ from provisioning.model import build
 from provisioning.published import spans_of_call_centre as spans_of_call_centre
 from provisioning.rows import read_keys
 from store import Transaction
+
+_DAY_US = 86_400_000_000
 
 Outcome = Literal["added", "signed", "filed", "unchanged"]
 """``filed``: the letter was signed already, and its paper is in the store now."""
@@ -53,6 +65,7 @@ class Standing(msgspec.Struct, frozen=True):
         terms: the digest that is on its pages.
         numbers: how many it names.
         covered: numbers of its call centre that it names.
+        foreign: numbers that it names and its call centre has not.
         not_covered: numbers of its call centre that no valid letter covers today.
         missing: these, as spans; the first of them.
         has_document: whether its signed paper is in the store.
@@ -63,6 +76,7 @@ class Standing(msgspec.Struct, frozen=True):
     terms: str
     numbers: int
     covered: int
+    foreign: int
     not_covered: int
     missing: tuple[Span, ...]
     has_document: bool
@@ -114,6 +128,9 @@ def add_letter(
         _check_same("digest", settings.setdefault("digest", document.digest), document.digest)
     old = _letter(tx, settings)
     entry = _merged(old, settings)
+    # A day ahead of UTC it is already that day somewhere.
+    if entry.signed_on > day_of(now_us + _DAY_US):
+        raise BadValue("signed_on", entry.signed_on, "is in the future: write the day that stands on the paper")
     if document is not None and not is_signed(entry):
         raise BadValue("signed_by", "", "is missing: a signed document is filed with who signed it, and when")
     if old is not None and document is not None and is_signed(old):
@@ -182,12 +199,14 @@ def standing(tx: Transaction, loa: Loa, today: str, most_missing: int = 100) -> 
     own = spans_of_call_centre(tx, loa.call_centre)
     named = spans_of(loa.numbers)
     missing = coverage_of(catalog.entries(tx, Loa), loa.call_centre, today).missing(own)
+    foreign = size_of(without(named, own))
     return Standing(
         state=state_of(loa, today),
         days_left=days_left(loa, today),
         terms=terms_digest(loa),
         numbers=size_of(named),
-        covered=size_of(own) - size_of(without(own, named)),
+        covered=size_of(named) - foreign,
+        foreign=foreign,
         not_covered=size_of(missing),
         missing=tuple(missing[:most_missing]),
         has_document=bool(loa.digest) and bool(filed(tx, [loa.digest])),

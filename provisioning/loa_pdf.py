@@ -108,6 +108,10 @@ def _check_drawable(field: str, text: str, *fonts: TTFont) -> None:
         if unicodedata.bidirectional(character) in ("R", "AL", "AN"):
             why = f"has {named}, which is written from right to left: the letter cannot be drawn in it"
             raise BadValue(field, text, why)
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp"):
+            raise BadValue(
+                field, ascii(text), f"has U+{ord(character):04X}, which nobody would see on paper: leave it out"
+            )
         if unicodedata.category(character) in ("Mn", "Mc", "Me"):
             why = f"has {named}, which joins the letter before it: the letter cannot be drawn with it"
             raise BadValue(field, text, why)

@@ -20,6 +20,7 @@ from provisioning import (
 from provisioning.errors import SignedLetter
 from provisioning.letters import OtherTerms, add_letter, notes_on, standing
 from provisioning.loa_documents import (
+    MAX_OCTETS,
     DamagedDocument,
     NoDocument,
     document,
@@ -92,6 +93,7 @@ async def test_a_paper_is_not_filed_under_other_terms_than_were_drafted(centre):
         ({**SIGNED, "digest": OTHER_PAPER.digest}, PAPER, "is not the document's"),
         ({**SIGNED, "digest": OTHER_PAPER.digest}, None, "is not in the store"),
         ({"signed_by": "A. Person"}, PAPER, "signed_on"),
+        ({**SIGNED, "signed_on": "2026-11-24"}, PAPER, "is in the future"),
         ({**SIGNED, "valid_until": "2025-12-31"}, PAPER, "is before valid_from"),
         ({**SIGNED, "call_centre": "nobody"}, PAPER, "does not exist"),
     ],
@@ -170,6 +172,12 @@ async def test_the_paper_of_a_letter_that_a_file_named_is_filed_afterwards(centr
 
 
 # --- Documents -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_largest_document_comes_back_whole(centre):
+    paper = read_document(b"%PDF-" + bytes(range(256)) * ((MAX_OCTETS - 5) // 256))
+    await centre.transact(lambda tx: file_document(tx, paper, NOW_US))
+    assert await centre.read(lambda tx: document(tx, paper.digest)) == paper
 
 
 async def test_a_document_that_was_changed_in_the_store_is_told_of(centre):
@@ -275,8 +283,11 @@ async def test_a_letter_says_how_it_stands(centre):
     loa = await letter(centre)
     found = await centre.read(lambda tx: standing(tx, loa, TODAY))
     assert (found.state, found.days_left, found.numbers) == ("valid", 39, 8)
-    assert (found.covered, found.not_covered) == (8, 3)
+    assert (found.covered, found.foreign, found.not_covered) == (8, 0, 3)
     assert found.missing == ((12025550108, 12025550109), (12025550200, 12025550200))
     assert found.has_document
+    wide = msgspec.structs.replace(loa, numbers=("+12025550105-+12025550112", "+12025550300"))
+    beyond = await centre.read(lambda tx: standing(tx, wide, TODAY))
+    assert (beyond.numbers, beyond.covered, beyond.foreign) == (9, 5, 4)
     later = await centre.read(lambda tx: standing(tx, loa, "2027-01-01"))
     assert (later.state, later.days_left, later.covered, later.not_covered) == ("expired", -1, 8, 11)

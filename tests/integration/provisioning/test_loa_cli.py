@@ -163,6 +163,15 @@ def test_the_generated_commands_keep_to_the_same_rules(cli, tmp_path):
     assert cli.loa("remove", "first") == "removed loa first\n"
 
 
+def test_a_letter_that_covers_nothing_yet_is_filed_with_a_note(cli, tmp_path):
+    (tmp_path / "signed.pdf").write_bytes(PDF)
+    words = [{"2026-01-01": "2099-01-01"}.get(word, word) for word in ALL if word not in ("--date", "2026-11-22")]
+    assert cli.loa("add", "first", *words, "--document", "signed.pdf", *SIGNED) == "added loa first\n"
+    assert cli.stderr == "note: it covers nothing today: not yet valid\n"
+    cli("provision", "block", "remove", "+16175550001", "+16175559999")
+    assert "9,999 numbers, 9,999 of which call centre helpline has not" in cli.loa("show", "first")
+
+
 def test_check_tells_of_papers_that_are_missing_and_letters_that_end(cli):
     today = day_of(1_795_305_600_000_000)
     loa = f"""[[loa]]

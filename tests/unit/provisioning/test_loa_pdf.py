@@ -2,9 +2,12 @@
 
 import io
 import re
+import unicodedata
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from provisioning import BadValue, Loa
@@ -71,6 +74,8 @@ def test_an_accent_by_itself_is_drawn_with_its_letter():
         ("contact", "A. Person 📞", "'📞' (U+1F4DE TELEPHONE RECEIVER), which the letter's font lacks"),
         ("designee", "מרכז", "'מ' (U+05DE HEBREW LETTER MEM), which is written from right to left"),
         ("purpose", "x\u0323\u0301", "which joins the letter before it"),
+        ("owner", "Acme\u202eptL", "U+202E, which nobody would see on paper"),
+        ("owner", "Ac\u00adme", "U+00AD, which nobody would see on paper"),
     ],
 )
 def test_a_character_that_cannot_be_drawn_is_named(field, value, told):
@@ -78,6 +83,25 @@ def test_a_character_that_cannot_be_drawn_is_named(field, value, told):
         draft_pdf(msgspec.structs.replace(LETTER, **{field: value}), DRAFTED)
     assert refused.value.field == field
     assert told in str(refused.value)
+
+
+@settings(max_examples=40)
+@given(
+    st.text(min_size=1, max_size=60) | st.text("<>&;\"'/b fontéŁ\u00a0\u1ea4Ωж", min_size=1, max_size=60),
+    st.sampled_from(["owner", "owner_address", "contact", "purpose"]),
+)
+def test_any_words_are_drawn_whole_or_refused_by_name(words, field):
+    loa = msgspec.structs.replace(LETTER, **{field: words})
+    try:
+        pages = pages_of(draft_pdf(loa, DRAFTED))
+    except BadValue as refused:
+        error = refused
+    else:
+        drawn = re.sub(r"\s", "", "".join(pages))
+        assert re.sub(r"\s", "", unicodedata.normalize("NFC", words)) in drawn
+        return
+    assert error.field == field
+    assert "U+" in str(error)
 
 
 def test_a_font_that_is_none_is_refused(tmp_path):
