@@ -16,9 +16,10 @@ One keeper works at a time: it holds a lease, which ends by itself when it dies.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -34,8 +35,9 @@ from store import Store, StoreError, Transaction
 from store.ids import EPOCH_US
 
 LOOK_S = 10.0  # between two rounds
-REST = 3.0  # rests so many times as long as it worked
+REST = 3.0  # rests so many times as long as it kept a thread of the store busy
 LEAST_REST_S = 0.005
+RENEW_S = 10.0
 CHANGED_S = 0.5  # before the rules are read anew
 READ_PAGE = 2_000
 LEASE_US = 60_000_000
@@ -44,6 +46,8 @@ RESCAN_US = 30 * DAY_US
 _ID_SHIFT = 22  # see store/ids.py
 
 log = structlog.get_logger("hub.keeping")
+
+T = TypeVar("T")
 
 
 class ArchiveError(Exception):
@@ -150,6 +154,7 @@ class Keeper:
         self._book = Rulebook()
         self._revision = -1
         self._has_warned = False
+        self._renewed_at = 0.0
 
     async def run(self) -> None:
         """Keep until cancelled. An error ends a round, never the keeper."""
@@ -195,6 +200,7 @@ class Keeper:
         now_us = self._clock()
         if not await self._store.transact(lambda tx: ledger.take_lease(tx, self._holder, now_us, now_us + LEASE_US)):
             raise LeaseTaken
+        self._renewed_at = time.monotonic()
 
     async def read_rules(self) -> Rulebook:
         """Go by the rules and holds that are in force now."""
@@ -225,8 +231,7 @@ class Keeper:
         position = await self._store.read(lambda tx: ledger.cursor(tx, name, word))
         until_id = _id_at(now_us - period - slack_us(period))
         while position < until_id:
-            began = trio.current_time()
-            unseen_us, found = await self._store.read(
+            unseen_us, found = await self._read(
                 lambda tx, after=position: (  # type: ignore[misc]
                     ledger.unseen_since_us(tx, now_us),
                     ledger.page(tx, after, until_id, READ_PAGE),
@@ -240,7 +245,6 @@ class Keeper:
             )
             if is_over or len(found) < READ_PAGE:
                 return
-            await self._rest(began)
 
     async def _handle(
         self, found: Sequence[Found], period: int, now_us: int, unseen_us: int, position: int
@@ -270,8 +274,8 @@ class Keeper:
     async def _look_again(self) -> None:
         """Look at messages that had not ended when a pass met them."""
         while True:
-            began, now_us = trio.current_time(), self._clock()
-            ids, found = await self._store.read(lambda tx, now=now_us: ledger.later(tx, now, READ_PAGE))  # type: ignore[misc]
+            now_us = self._clock()
+            ids, found = await self._read(lambda tx, now=now_us: ledger.later(tx, now, READ_PAGE))  # type: ignore[misc]
             if not ids:
                 return
             unseen_us = await self._store.read(lambda tx, now=now_us: ledger.unseen_since_us(tx, now))  # type: ignore[misc]
@@ -292,7 +296,6 @@ class Keeper:
                 await self._store.transact(lambda tx, looks=looks: ledger.put_later(tx, looks), rows=len(looks))  # type: ignore[misc]
             await self._let_go(due, now_us)
             await self._store.transact(lambda tx, rest=rest: ledger.forget_later(tx, rest), rows=len(rest))  # type: ignore[misc]
-            await self._rest(began)
 
     async def _let_go(self, due: Sequence[Found], now_us: int) -> None:
         """Remove messages, archived before where their rule says so."""
@@ -328,21 +331,33 @@ class Keeper:
         """Remove messages, a page at a time. Raises: Changed."""
         removed = 0
         for start in range(0, len(ids), ledger.REMOVE_PAGE):
-            began, chunk = trio.current_time(), ids[start : start + ledger.REMOVE_PAGE]
+            chunk = ids[start : start + ledger.REMOVE_PAGE]
 
             def work(tx: Transaction, chunk: Sequence[int] = chunk) -> ledger.Removed:
                 ledger.guard(tx, self._revision)
                 return ledger.remove(tx, chunk, self._book.holds)
 
-            done = await self._store.transact(work, rows=len(chunk))
+            done = await self._write(work, len(chunk))
             removed += done.messages
             self.tally.threads += done.threads
-            await self._rest(began)
         return removed
 
-    async def _rest(self, began: float) -> None:
-        await trio.sleep(max(LEAST_REST_S, REST * (trio.current_time() - began)))
-        await self.renew()
+    async def _write(self, work: Callable[[Transaction], T], rows: int) -> T:
+        """Have the store do something, and rest."""
+        answer, busy_s = await self._store.transact(lambda tx: _timed(tx, work), rows=rows)
+        await self._rest(busy_s)
+        return answer
+
+    async def _read(self, work: Callable[[Transaction], T]) -> T:
+        """Read something, and rest."""
+        answer, busy_s = await self._store.read(lambda tx: _timed(tx, work))
+        await self._rest(busy_s)
+        return answer
+
+    async def _rest(self, busy_s: float) -> None:
+        await trio.sleep(max(LEAST_REST_S, REST * busy_s))
+        if time.monotonic() > self._renewed_at + RENEW_S:
+            await self.renew()
 
     # --- objects of the archive --------------------------------------------------------------------------------------
 
@@ -411,27 +426,30 @@ class Keeper:
             return removed, bool(ids)
 
         while True:
-            began = trio.current_time()
-            removed, goes_on = await self._store.transact(work, rows=ledger.REMOVE_PAGE)
+            removed, goes_on = await self._write(work, ledger.REMOVE_PAGE)
             self.tally.threads += removed
             if not goes_on:
                 return
-            await self._rest(began)
 
     async def _trim(self) -> None:
         """Shorten the feed and the accounts' days."""
         now_us = self._clock()
         before_us, before_day = now_us - self._settings.feed_us, now_us // DAY_US - self._settings.account_days
         while True:
-            began = trio.current_time()
-            removed = await self._store.transact(lambda tx: ledger.trim_feed(tx, before_us), rows=ledger.REMOVE_PAGE)
+            removed = await self._write(lambda tx: ledger.trim_feed(tx, before_us), ledger.REMOVE_PAGE)
             self.tally.feed_rows += removed
             if removed < ledger.REMOVE_PAGE:
                 break
-            await self._rest(began)
         await self._store.transact(lambda tx: ledger.trim_account_days(tx, before_day))
 
 
 def _id_at(at_us: int) -> int:
     """The least id that could be given out at a time."""
     return max(0, (at_us - EPOCH_US) // 1000) << _ID_SHIFT
+
+
+def _timed(tx: Transaction, work: Callable[[Transaction], T]) -> tuple[T, float]:
+    """In a thread of the store: do work. Returns: its answer, and how long it took."""
+    began = time.perf_counter()
+    answer = work(tx)
+    return answer, time.perf_counter() - began
