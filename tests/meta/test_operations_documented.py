@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from hub import Hub
+from ops.charging import open_follower
 from ops.cli_reference import reference
 from ops.metrics import HubCollector, SessionCounters
+from ops.settings import ChargingSettings
 from provisioning import Directory
 from store import open_store
 
@@ -22,6 +24,10 @@ async def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path}/x.db") as store:
         hub = Hub(store, Directory())
         families = list(HubCollector(hub, store, SessionCounters()).collect())
+        charging = ChargingSettings(directory=str(tmp_path))
+        follower = open_follower(charging, 0, store, hub.clock)
+        assert follower is not None
+        families += follower.collect()
     there = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     documented = set(re.findall(r"^\| `(smshub_[a-z_]+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.M))
     assert documented == there
