@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from provisioning import Account, Desk, Directory, Entry, Group, Link
+from provisioning import Account, Desk, Entry, Group, Link
 from provisioning.fields import Field, Form, fields_of
+
+if TYPE_CHECKING:
+    from provisioning import Directory
 
 Served = Link | Group | Account | Desk
 """The kinds of entries that an endpoint is made of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -118,3 +119,11 @@ def test_settings_of_the_daemon_hold_now_or_at_the_next_start(tmp_path: Any) -> 
 
 def test_what_a_file_names_no_more() -> None:
     assert dropped([LINK, GROUP], [msgspec.structs.replace(LINK, port=9)]) == ("group 'g'",)
+
+
+def test_the_page_names_what_needs_a_new_session() -> None:
+    page = (Path(__file__).parents[3] / "docs/discussion/reload.md").read_text()
+    for kind in ("link", "desk"):
+        told = ", ".join(f"`{name}`" for name in sorted(NEW_SESSION[kind]))
+        assert f"- {kind}: {told}" in page
+    assert not NEW_SESSION["group"] | NEW_SESSION["account"], "the page says that these never do"
