@@ -6,9 +6,9 @@ what they were when they were looked at, and the server does all of it or nothin
 
 One update carries many numbers, and one of them can make all of it fail. So:
 
-1. all of a chunk are claimed as if nobody had them;
-2. when the server says that some are in use, each is looked up: what is there already is done, what another has is a
-   conflict, and what is ours is changed under the prerequisite that it has not changed since;
+1. all of a chunk are claimed as if nobody had them (or taken out as they were published);
+2. when the server says that this is wrong of some, each is looked up: what is there already is done, what another has
+   is a conflict, and what is ours is changed under the prerequisite that it has not changed since;
 3. an update that still fails is halved until it is known which number it was;
 4. whatever was written is looked up, by a signed question to the primary itself. Only that makes a number ACTIVE.
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dns.exception
@@ -145,36 +145,15 @@ class EnumAdapter:
 
     def publish(self, tasks: Sequence[Task]) -> list[Answer]:
         """See ``Adapter.publish``. Raises: OSError."""
-        plans = self._planned(tasks)
-        written: list[_Plan] = []
-        for start in range(0, len(plans), CHUNK):
-            chunk = plans[start : start + CHUNK]
-            code = self._sent([_Step(plan, None) for plan in chunk])
-            if code == dns.rcode.NOERROR:
-                written += chunk
-            elif isinstance(code, Fault) or code not in _DIVIDED:
-                self._later(chunk, _reason(code))
-            else:
-                written += self._apply(self._claims(chunk))
+        written = self._carried_out(self._planned(tasks), lambda plan: _Step(plan, None), self._claims)
         self._confirmed(written, just_written=True)
         return self._taken(tasks)
 
     def withdraw(self, tasks: Sequence[Task]) -> list[Answer]:
         """See ``Adapter.withdraw``. Raises: OSError."""
-        plans = self._planned(tasks, removes=True)
-        for start in range(0, len(plans), CHUNK):
-            chunk = plans[start : start + CHUNK]
-            steps = []
+        removed = self._carried_out(self._planned(tasks, removes=True), _as_published, self._removals)
+        for chunk in _chunks(removed):
             for plan, standing in zip(chunk, self._look_up(chunk), strict=True):
-                if isinstance(standing, Fault):
-                    self._later([plan], standing.reason)
-                elif standing.owner is None or not is_same_hub(standing.owner, self._hub):
-                    gone = "" if standing.is_free else "what stands there is another owner's"
-                    self._answers[plan.place] = Answer(Finding.ABSENT, gone)
-                else:
-                    steps.append(_Step(plan, standing, removes=True))
-            removed = self._apply(steps)
-            for plan, standing in zip(removed, self._look_up(removed), strict=True):
                 self._answers[plan.place] = self._after_removal(standing)
         return self._taken(tasks)
 
@@ -208,7 +187,9 @@ class EnumAdapter:
                 )
             except BadValue as problem:
                 if not removes:
-                    self._answers[place] = Answer(Finding.REFUSED, shown(f"{problem.field} {problem.why}", REASON_CHARACTERS))
+                    self._answers[place] = Answer(
+                        Finding.REFUSED, shown(f"{problem.field} {problem.why}", REASON_CHARACTERS)
+                    )
                     continue
                 records = ()
             marker = _txt(marker_of(Owner(self._hub, listing.call_centre)))
@@ -225,6 +206,40 @@ class EnumAdapter:
             self._answers[plan.place] = Answer(Finding.LATER, shown(reason, REASON_CHARACTERS))
 
     # --- updates -----------------------------------------------------------------------------------------------------
+
+    def _carried_out(
+        self,
+        plans: Sequence[_Plan],
+        supposed: Callable[[_Plan], _Step],
+        looked_at: Callable[[Sequence[_Plan]], list[_Step]],
+    ) -> list[_Plan]:
+        """Change numbers by what is supposed to stand there, or where that is wrong, by what does.
+
+        Returns: what was changed; the others are answered.
+        """
+        changed: list[_Plan] = []
+        for chunk in _chunks(plans):
+            code = self._sent([supposed(plan) for plan in chunk])
+            if code == dns.rcode.NOERROR:
+                changed += chunk
+            elif isinstance(code, Fault) or code not in _DIVIDED:
+                self._later(chunk, _reason(code))
+            else:
+                changed += self._apply(looked_at(chunk))
+        return changed
+
+    def _removals(self, plans: Sequence[_Plan]) -> list[_Step]:
+        """What has to be taken out of numbers of which some are not as they were published; the others are answered."""
+        steps = []
+        for plan, standing in zip(plans, self._look_up(plans), strict=True):
+            if isinstance(standing, Fault):
+                self._later([plan], standing.reason)
+            elif standing.owner is None or not is_same_hub(standing.owner, self._hub):
+                gone = "" if standing.is_free else "what stands there is another owner's"
+                self._answers[plan.place] = Answer(Finding.ABSENT, gone)
+            else:
+                steps.append(_Step(plan, standing, removes=True))
+        return steps
 
     def _claims(self, plans: Sequence[_Plan]) -> list[_Step]:
         """What has to be written of numbers of which some are in use; the others are answered."""
@@ -316,8 +331,7 @@ class EnumAdapter:
     # --- look-ups ----------------------------------------------------------------------------------------------------
 
     def _confirmed(self, plans: Sequence[_Plan], *, just_written: bool) -> None:
-        for start in range(0, len(plans), CHUNK):
-            chunk = plans[start : start + CHUNK]
+        for chunk in _chunks(plans):
             for plan, standing in zip(chunk, self._look_up(chunk), strict=True):
                 if not isinstance(standing, Fault):
                     self._answers[plan.place] = self._found(plan, standing)
@@ -379,6 +393,16 @@ class EnumAdapter:
         if standing.owner is not None and is_same_hub(standing.owner, self._hub):
             return Answer(Finding.LATER, "it was taken out and is there again")
         return Answer(Finding.ABSENT)
+
+
+def _chunks(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
+    for start in range(0, len(plans), CHUNK):
+        yield plans[start : start + CHUNK]
+
+
+def _as_published(plan: _Plan) -> _Step:
+    """Take a number out that is supposed to be as it was published."""
+    return _Step(plan, _Standing(texts=frozenset({plan.marker}), marker=plan.marker), removes=True)
 
 
 def _naptr(record: Naptr) -> NAPTR:

@@ -114,12 +114,20 @@ async def test_a_wrong_key_gets_no_answer_that_is_believed(published: NameServer
     assert "no answer that can be believed" in found.reason
 
 
-async def test_the_next_server_is_asked_when_one_is_silent_and_stays_the_first(published: NameServer) -> None:
-    with closing(LyingServer(published.port, "127.0.0.9")) as silent, trio.fail_after(PATIENCE_S):
-        asks = lookup(published.port, key=KEY, servers=("127.0.0.9", "127.0.0.1"), timeout_s=3.0)
+async def test_the_next_server_is_asked_when_one_fails_and_stays_the_first(published: NameServer) -> None:
+    with closing(LyingServer(published.port, "127.0.0.9")) as failing, trio.fail_after(PATIENCE_S):
+        failing.by_udp = lambda wire: [reply_to(wire, flags=2).to_wire()]  # SERVFAIL
+        asks = lookup(published.port, trust="any", servers=("127.0.0.9", "127.0.0.1"))
         assert (await asks.look_up(NUMBER)).server == "127.0.0.1"
         assert (await asks.look_up(OTHER)).server == "127.0.0.1"
-        assert len(silent.asked) == 1
+        assert len(failing.asked) == 1
+
+
+async def test_when_all_servers_fail_the_last_says_why(published: NameServer) -> None:
+    asks = lookup(published.port, servers=("127.0.0.9", "127.0.0.8"), timeout_s=0.2)
+    found = await asks.look_up(NUMBER)
+    assert (found.result, found.server) == (Result.FAILED, "127.0.0.8")
+    assert found.reason
 
 
 async def test_the_cache_is_filled_beside_the_texts(published: NameServer) -> None:
