@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy
 
 from provisioning.authority import Loa, is_valid
-from provisioning.coverage import Span, coverage_of, joined, spans_of, without
+from provisioning.coverage import Span, coverage_of, joined, spans_of, told, without
 from provisioning.desk_side import Block, Number
-from provisioning.e164 import digits_of, e164_of
+from provisioning.e164 import digits_of
 from provisioning.tables import block_table, number_table, publication_table
 from store import Transaction
 
 _PAGE = 1_000  # numbers read at a time
+_MOST = 100_000  # numbers counted, to be told of
 
 
 def published_within(tx: Transaction, call_centre: str, spans: Sequence[Span], most: int) -> list[int]:
@@ -64,7 +65,7 @@ def spans_of_call_centre(tx: Transaction, call_centre: str) -> list[Span]:
     return joined(spans)
 
 
-def left_behind(tx: Transaction, entry: Number | Block, most: int) -> Iterator[str]:
+def left_behind(tx: Transaction, entry: Number | Block) -> Iterator[str]:
     """What directories would go on listing when a number or block has gone, in words. Call it after the removal.
 
     A publisher takes numbers that are gone out of the directories. But a block that is removed to be added with other
@@ -73,7 +74,6 @@ def left_behind(tx: Transaction, entry: Number | Block, most: int) -> Iterator[s
     Args:
         tx: where from.
         entry: what was removed.
-        most: at most so many.
     """
     if isinstance(entry, Block):
         span = (digits_of(entry.first), digits_of(entry.last))
@@ -82,11 +82,10 @@ def left_behind(tx: Transaction, entry: Number | Block, most: int) -> Iterator[s
     if not published_within(tx, entry.call_centre, [span], 1):
         return
     gone = without([span], spans_of_call_centre(tx, entry.call_centre))
-    for digits in published_within(tx, entry.call_centre, gone, most):
-        yield f"the publication of {e164_of(digits)}"
+    yield from _publications(published_within(tx, entry.call_centre, gone, _MOST))
 
 
-def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str, most: int) -> Iterator[str]:
+def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str) -> Iterator[str]:
     """Who relies on a letter: published numbers that no other letter covers today, in words.
 
     Args:
@@ -94,10 +93,16 @@ def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str,
         loa: the letter that is to go.
         others: the other letters.
         today: the day, UTC.
-        most: at most so many.
     """
     if not is_valid(loa, today):
         return
     alone = coverage_of(others, loa.call_centre, today).missing(spans_of(loa.numbers))
-    for digits in published_within(tx, loa.call_centre, alone, most):
-        yield f"the publication of {e164_of(digits)}"
+    yield from _publications(published_within(tx, loa.call_centre, alone, _MOST))
+
+
+def _publications(numbers: Sequence[int]) -> Iterator[str]:
+    if numbers:
+        count = (
+            f"{'at least ' if len(numbers) == _MOST else ''}{len(numbers):,} number{'s' if len(numbers) > 1 else ''}"
+        )
+        yield f"the publication of {told(joined([(digits, digits) for digits in numbers]))} ({count})"

@@ -199,9 +199,9 @@ def _users(tx: Transaction, entry: Entry, today: str) -> Iterable[str]:
         yield from users_of(tx, entry.name)  # nobody would take its numbers out of it again
     elif isinstance(entry, (Number, Block)):
         yield from _orphans(tx, entry)
-        yield from left_behind(tx, entry, _MOST_USERS)
+        yield from left_behind(tx, entry)
     elif isinstance(entry, Loa):
-        yield from left_uncovered(tx, entry, read_all(tx, Loa), today, _MOST_USERS)
+        yield from left_uncovered(tx, entry, read_all(tx, Loa), today)
 
 
 def _number_users(tx: Transaction, column: str, value: str) -> Iterable[str]:

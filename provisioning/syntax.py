@@ -232,6 +232,8 @@ def read_range(text: str, field: str) -> str:
     """Read a number or a range of numbers: ``+16175550100``, ``+16175550001-+16175559999``."""
     first, _, last = _RANGE_HYPHEN.sub("\n", text, count=1).partition("\n")
     low = parse_number(first.strip(), None, field)
+    if text.rstrip().endswith("-"):
+        raise BadValue(field, text, "lacks the last number of the range: '+16175550001-+16175559999'")
     if not last:
         return low
     high = parse_number(last.strip(), None, field)

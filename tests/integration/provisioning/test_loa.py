@@ -215,7 +215,7 @@ async def test_a_letter_that_published_numbers_rely_on_stays(centre):
     await centre.transact(work)
     with pytest.raises(StillInUse) as refused:
         await centre.transact(lambda tx: catalog.remove(tx, Loa, "first", **BY))
-    assert refused.value.users == ("the publication of +12025550111", "the publication of +12025550150")
+    assert refused.value.users == ("the publication of +12025550111, +12025550150 (2 numbers)",)
     await centre.transact(lambda tx: catalog.remove(tx, Loa, "second", **BY))  # the first covers all of it
     # One that has expired covers nothing, so nothing relies on it.
     await centre.transact(lambda tx: catalog.remove(tx, Loa, "first", who="test", now_us=NOW_US + 60 * 86_400_000_000))
@@ -263,7 +263,7 @@ async def test_numbers_that_are_published_are_not_removed(centre):
         await remove(alone)
     with pytest.raises(StillInUse) as refused:
         await remove(block)
-    assert refused.value.users == ("the publication of +12025550107",)  # the other is the number's own
+    assert refused.value.users == ("the publication of +12025550107 (1 number)",)  # the other is the number's own
     await remove(inside)  # the block still has it
     await centre.transact(withdraw)
     await remove(block)
