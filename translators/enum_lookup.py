@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import dns.asyncbackend
@@ -33,9 +33,11 @@ from dns.rdtypes.IN.NAPTR import NAPTR
 
 from hub.enum_answers import EnumAnswer
 from provisioning.enum_records import Naptr, Reading, name_of, read_records
+from provisioning.publishing_tally import Sample
 from translators.enum_cache import CacheRules, EnumCache, Result
 
 PAYLOAD_OCTETS: Final = 1232  # of UDP: what fits in a packet of IPv6 wherever it goes; more comes by TCP
+OUTCOMES: Final = ("hit", "nothing", "miss", "dropped")  # of ``EnumCache.counts``
 LOG_S: Final = 60.0  # between two lines about failing look-ups
 
 log = structlog.get_logger("translators.enum_lookup")
@@ -115,20 +117,19 @@ class EnumLookup:
             self._wanted.set()
         return found
 
-    def samples(self) -> list[tuple[str, dict[str, str], float]]:
-        """Figures for metrics: name, labels, value.
-
-        ``lookups`` by result, ``cache`` by outcome and ``cached`` by kind of number; ``waiting`` and ``under_way``.
-        """
+    def samples(self) -> Iterator[Sample]:
+        """What metrics tell of it."""
         cache = self._cache
-        return [
-            *(("lookups", {"result": result.value}, float(self._results[result])) for result in Result),
-            *(("cache", {"outcome": o}, float(cache.counts[o])) for o in ("hit", "nothing", "miss", "dropped")),
-            ("cached", {"kind": "element"}, float(cache.known)),
-            ("cached", {"kind": "nothing"}, float(cache.nothing)),
-            ("waiting", {}, float(cache.waiting)),
-            ("under_way", {}, float(self._under_way)),
-        ]
+        for result in Result:
+            yield _counted(
+                "lookups", "Look-ups by ENUM, by how they ended.", self._results[result], result=result.value
+            )
+        for outcome in OUTCOMES:
+            yield _counted("cache", "Questions of the message path.", cache.counts[outcome], outcome=outcome)
+        for kind, numbers in (("element", cache.known), ("nothing", cache.nothing)):
+            yield Sample("smshub_enum_cached_numbers", "gauge", "Numbers remembered.", {"kind": kind}, numbers)
+        yield Sample("smshub_enum_waiting_numbers", "gauge", "Numbers waiting to be looked up.", {}, cache.waiting)
+        yield Sample("smshub_enum_lookups_under_way", "gauge", "Look-ups under way.", {}, self._under_way)
 
     async def run(self) -> None:
         """Look up what is wanted, until cancelled. A look-up that is cancelled leaves nothing behind."""
@@ -258,6 +259,10 @@ class EnumLookup:
         if self._settings.trust == "signed" and not answer.flags & dns.flags.AD:
             return "it is not signed: neither TSIG nor DNSSEC (trust is 'signed')"
         return ""
+
+
+def _counted(name: str, text: str, value: int, **labels: str) -> Sample:
+    return Sample(f"smshub_enum_{name}_total", "counter", text, labels, value)
 
 
 def _naptr(record: NAPTR) -> Naptr:

@@ -143,18 +143,20 @@ async def test_the_cache_is_filled_beside_the_texts(published: NameServer) -> No
             assert (found.element, found.endpoint) == ("SPID:6006", "")
             assert 0 < found.valid_until_us - wall_clock_us() <= 120_000_000
             assert asks.answer(UNKNOWN) is None
-            while not _sample(asks, "lookups", result="absent"):  # noqa: ASYNC110
+            while not _sample(asks, "lookups_total", result="absent"):  # noqa: ASYNC110
                 await trio.sleep(0.01)
             assert asks.answer(UNKNOWN) is None
-        assert _sample(asks, "lookups", result="found") == 1
-        assert _sample(asks, "lookups", result="absent") == 1
-        assert _sample(asks, "cached", kind="element") == 1
-        assert _sample(asks, "cache", outcome="nothing") == 1
+        assert _sample(asks, "lookups_total", result="found") == 1
+        assert _sample(asks, "lookups_total", result="absent") == 1
+        assert _sample(asks, "cached_numbers", kind="element") == 1
+        assert _sample(asks, "cache_total", outcome="nothing") == 1
         nursery.cancel_scope.cancel()
 
 
 def _sample(asks: EnumLookup, name: str, **labels: str) -> float:
-    return next(value for found, given, value in asks.samples() if (found, given) == (name, labels))
+    return next(
+        sample.value for sample in asks.samples() if (sample.name, sample.labels) == (f"smshub_enum_{name}", labels)
+    )
 
 
 async def test_a_flood_of_numbers_that_do_not_exist_grows_nothing(published: NameServer) -> None:
@@ -164,15 +166,15 @@ async def test_a_flood_of_numbers_that_do_not_exist_grows_nothing(published: Nam
         nursery.start_soon(asks.run)
         with trio.fail_after(PATIENCE_S):
             made_up = 0
-            while asks.answer(NUMBER) is None or _sample(asks, "lookups", result="absent") < 200:
+            while asks.answer(NUMBER) is None or _sample(asks, "lookups_total", result="absent") < 200:
                 for _ in range(100):
                     asks.answer(f"+1999{made_up:09d}")
                     made_up += 1
                 await trio.sleep(0.001)
-        assert _sample(asks, "cached", kind="nothing") <= 100
-        assert _sample(asks, "waiting") <= 40
-        assert _sample(asks, "under_way") <= 4
-        assert _sample(asks, "cache", outcome="dropped") > 0
+        assert _sample(asks, "cached_numbers", kind="nothing") <= 100
+        assert _sample(asks, "waiting_numbers") <= 40
+        assert _sample(asks, "lookups_under_way") <= 4
+        assert _sample(asks, "cache_total", outcome="dropped") > 0
         nursery.cancel_scope.cancel()
 
 
@@ -332,7 +334,7 @@ async def test_a_silent_server_is_not_asked_again_for_every_text(lying_server: L
     async with trio.open_nursery() as nursery:
         nursery.start_soon(asks.run)
         with trio.fail_after(PATIENCE_S):
-            while not _sample(asks, "lookups", result="failed"):
+            while not _sample(asks, "lookups_total", result="failed"):
                 asks.answer(NUMBER)
                 await trio.sleep(0.001)
             for _ in range(100):
