@@ -32,6 +32,7 @@ import trio
 from hub import Hub, wall_clock_us
 from hub.retry import RetryWaits
 from ops import logs, metrics, schema, web, wiring
+from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
@@ -73,6 +74,7 @@ class Daemon:
         endpoints: its links, groups, accounts and desks.
         charging: makes charging records; None when none are wanted.
         letters: tells of letters of authorization that expire.
+        api_counts: what was asked of the control interface.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
@@ -94,6 +96,7 @@ class Daemon:
         self.keeper = keeper_of(config, store, hub.clock, os.environ)
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.letters = LetterWatch(store, hub.clock)
+        self.api_counts = ApiCounts()
         self.ports: dict[str, int] = {}
         self.draining = False
         self._shutdown = trio.Event()
@@ -240,6 +243,7 @@ class Daemon:
             settings.port,
             tls_cert_file=settings.tls_cert_file,
             tls_key_file=settings.tls_key_file,
+            counts=self.api_counts,
         )
         with _named(f"api {settings.host}:{settings.port}"):
             port = await nursery.start(start)

@@ -5,8 +5,8 @@ may not: here each has an end.
 
 - *Connections* are counted; beyond the bound a new one is closed at once, so that nobody eats the descriptors that the
   SMPP ports live on.
-- *Reading*: a head must be whole within ``IDLE_S`` of connecting or of the last answer, a body within ``REQUEST_S`` of
-  its head, and no body is longer than the application allows.
+- *Reading*: a head must be whole within ``IDLE_S`` of connecting or of the last answer, a body's next
+  piece within ``BODY_S``, the whole exchange within ``REQUEST_S``; no body is longer than the application allows.
 - *Writing*: a peer that does not read for ``SEND_S`` is cut off. (Hypercorn shields a send from cancellation: such a
   peer could otherwise keep the whole daemon from stopping.)
 - *Closing*: an answer that is given before the body was read ("too large") still arrives: what comes in is thrown away
@@ -23,6 +23,7 @@ lifespan: what an application needs is made before it and passed to it.
 from __future__ import annotations
 
 import math
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ MAX_BODY_OCTETS: Final = 1_048_576
 MAX_STREAMS: Final = 16  # of one HTTP/2 connection
 HANDSHAKE_S: Final = 10.0
 IDLE_S: Final = 30.0  # Prometheus's usual interval is 15 s: it keeps its connection
+BODY_S: Final = 30.0  # without a piece of it
 REQUEST_S: Final = 60.0
 SEND_S: Final = 20.0
 LINGER_S: Final = 1.0
@@ -108,7 +110,7 @@ async def serve(
 
     Raises: OSError when the port is taken or a file cannot be read; ssl.SSLError when it is no certificate.
     """
-    context = server_context(tls_cert_file, tls_key_file) if tls_cert_file else None
+    certificate = _Certificate(tls_cert_file, tls_key_file) if tls_cert_file else None
     listeners = await trio.open_tcp_listeners(port, host=host)
     worker = WorkerContext(None)
     config, guarded = _config(), ASGIWrapper(cast(Any, _Guard(app, max_body_octets)))
@@ -119,6 +121,7 @@ async def serve(
             await trio.aclose_forcefully(stream)
             return
         async with limiter:
+            context = certificate.context() if certificate is not None else None
             await _converse(stream, context, guarded, config, worker)
 
     async with trio.open_nursery() as nursery:
@@ -141,7 +144,7 @@ async def _hold(closing: trio.Event, *, task_status: trio.TaskStatus[trio.Nurser
         await closing.wait()
 
 
-def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
+def server_context(cert_file: str, key_file: str = "") -> ssl.SSLContext:
     """The TLS context of a port of ours.
 
     Raises: OSError, ssl.SSLError.
@@ -153,6 +156,34 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one: neither says which file
         raise OSError(error.errno, error.strerror or str(error), cert_file) from error
     return context
+
+
+class _Certificate:
+    """A certificate that may be renewed while we serve: its files are looked at when somebody connects."""
+
+    def __init__(self, cert_file: str, key_file: str) -> None:
+        self._files = [name for name in (cert_file, key_file) if name]
+        self._stamp = self._look()
+        self._context = server_context(cert_file, key_file)
+
+    def context(self) -> ssl.SSLContext:
+        """The context to use now. What cannot be read, or is not whole yet, leaves the former one in force."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._context = server_context(*self._files)
+            except OSError as error:
+                log.warning("the renewed certificate cannot be used", file=self._files[0], error=str(error))
+            else:
+                log.info("certificate renewed", file=self._files[0])
+        return self._context
+
+    def _look(self) -> list[tuple[int, int]]:
+        try:
+            return [(found.st_mtime_ns, found.st_ino) for found in map(os.stat, self._files)]
+        except OSError:
+            return []
 
 
 class _Connection:
@@ -311,7 +342,7 @@ class _Exchange:
             return {"type": "http.disconnect"}
         if self._read.is_set():
             return self._noted(await self._receive())
-        with trio.move_on_after(REQUEST_S / 2) as patience:
+        with trio.move_on_after(BODY_S) as patience:
             message = self._noted(await self._receive())
         if patience.cancelled_caught:
             raise BodyTooSlow

@@ -17,13 +17,12 @@ class Certificate(NamedTuple):
     key_file: Path
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Good for two days."""
+def made_certificate(folder: Path) -> Certificate:
+    """Make one, good for two days."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.fail("openssl is missing: it makes the certificates of the TLS tests", pytrace=False)
-    folder = tmp_path_factory.mktemp("certificate")
+    folder.mkdir(exist_ok=True)
     made = Certificate(folder / "cert.pem", folder / "key.pem")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     subprocess.run(
@@ -34,3 +33,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
         timeout=60,
     )  # fmt: skip
     return made
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """One for the run."""
+    return made_certificate(tmp_path_factory.mktemp("certificate"))

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from ops import web
 from ops.api import letters, openapi
 from ops.api.call import Call
+from ops.api.counts import ApiCounts
 from ops.api.keys import KeyRing, bearer_of, is_key
 from ops.api.limits import Buckets, Ruling, source_of
 from ops.api.operations import OPERATIONS, Operation
@@ -151,25 +152,34 @@ def _query_of(request: Request, operation: Operation) -> dict[str, Any]:
 class _Endpoint:
     """All methods of one path."""
 
-    def __init__(self, operations: Mapping[str, Operation], door: _Door, store: Store, clock_us: Callable[[], int]):
+    def __init__(
+        self,
+        operations: Mapping[str, Operation],
+        door: _Door,
+        store: Store,
+        clock_us: Callable[[], int],
+        counts: ApiCounts,
+    ) -> None:
         self._operations = operations
         self._door = door
         self._store = store
         self._clock_us = clock_us
+        self._counts = counts
 
     async def __call__(self, request: Request) -> Response:
         headers: dict[str, str] = dict(_ALWAYS)
+        operation = self._operations[request.method if request.method != "HEAD" else "GET"]
         try:
-            answer = await self._answer(request, headers)
+            answer = await self._answer(operation, request, headers)
         except Problem as problem:
             answer = problem_response(problem)
+        self._counts.requests[operation.name, answer.status_code] += 1
         for name, value in headers.items():
             answer.headers.setdefault(name, value)
         return answer
 
-    async def _answer(self, request: Request, headers: dict[str, str]) -> Response:
+    async def _answer(self, operation: Operation, request: Request, headers: dict[str, str]) -> Response:
         """Carry the operation out; every error as a ``Problem``."""
-        operation = self._operations[request.method if request.method != "HEAD" else "GET"]
         try:
             key = await self._door.admit(request, operation.scope, headers)
             call = Call(request, key, _query_of(request, operation), self._store, self._clock_us())
@@ -215,11 +225,12 @@ async def _describe(_: Request) -> Response:
     return Response(openapi.document_json(), 200, {"Cache-Control": "max-age=300"}, "application/json")
 
 
-def application(store: Store, clock_us: Callable[[], int] = _wall_us) -> web.Application:
+def application(store: Store, counts: ApiCounts, clock_us: Callable[[], int] = _wall_us) -> web.Application:
     """The control interface as an ASGI application.
 
     Args:
         store: an open store.
+        counts: takes what was asked.
         clock_us: the time of day.
     """
     door = _Door(store, clock_us)
@@ -228,7 +239,7 @@ def application(store: Store, clock_us: Callable[[], int] = _wall_us) -> web.App
         by_path.setdefault(operation.path, {})[operation.method] = operation
     # What is most exact first: "/v1/publications/numbers" is no name.
     routes = [
-        Route(path, _Endpoint(operations, door, store, clock_us).__call__, methods=list(operations))
+        Route(path, _Endpoint(operations, door, store, clock_us, counts).__call__, methods=list(operations))
         for path, operations in sorted(by_path.items(), key=lambda item: item[0].count("{"))
     ]
     routes.append(Route("/openapi.json", _describe, methods=["GET"]))
@@ -244,18 +255,20 @@ async def serve_api(
     *,
     tls_cert_file: str = "",
     tls_key_file: str = "",
+    counts: ApiCounts | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the control interface until cancelled. Started with the port.
 
     Args:
         store: an open store.
+        counts: takes what was asked.
         host, port, tls_cert_file, tls_key_file: as for ``web.serve``.
 
     Raises: as ``web.serve``.
     """
     await web.serve(
-        application(store),
+        application(store, counts or ApiCounts()),
         host,
         port,
         tls_cert_file=tls_cert_file,

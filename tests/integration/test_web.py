@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from ops import web
-from tests.fixtures_tls import Certificate
+from tests.fixtures_tls import Certificate, made_certificate
 
 PLAIN = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
@@ -127,23 +127,33 @@ async def test_an_answer_before_the_body_was_read_arrives() -> None:
         assert reply.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_what_is_slow_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "IDLE_S", 1.0)
-    monkeypatch.setattr(web, "REQUEST_S", 2.0)
-    monkeypatch.setattr(web, "SEND_S", 0.5)
+async def test_a_head_or_body_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "IDLE_S", 0.2)
+    monkeypatch.setattr(web, "LINGER_S", 0.2)
     async with serving() as port:
-        assert await converse(port, b"GET /a HTTP/1.1\r\nHos") == b""  # a head that never ends
-        assert b"HTTP/1.1" not in await converse(port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff")  # nor this
+        assert await converse(port, b"GET /a HTTP/1.1\r\nHos") == b""
+        assert b"HTTP/1.1" not in await converse(port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff")
+    monkeypatch.undo()
+    monkeypatch.setattr(web, "BODY_S", 0.2)
+    async with serving() as port:
         half = b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf"
         assert (await converse(port, half)).startswith(b"HTTP/1.1 408 ")
+    monkeypatch.undo()
+    monkeypatch.setattr(web, "REQUEST_S", 0.2)
+    async with serving() as port:
         assert await converse(port, GET.replace(b"/a", b"/hang")) == b""
+
+
+async def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "SEND_S", 0.2)
+    async with serving() as port:
         deaf = await trio.open_tcp_stream("127.0.0.1", port)
         await deaf.send_all(GET.replace(b"/a", b"/big"))
-        assert (await converse(port, GET)).startswith(b"HTTP/1.1 200 ")
+        await trio.sleep(0.5)  # longer than the server waits for a reader
+        assert (await converse(port, GET)).startswith(b"HTTP/1.1 200 ")  # and has served others meanwhile
+        received = 0
         with trio.fail_after(60):
-            received = 0
             try:
-                await trio.sleep(1.0)  # longer than the server waits for a reader
                 while chunk := await deaf.receive_some(MIB):
                     received += len(chunk)
             except trio.BrokenResourceError:
@@ -191,6 +201,35 @@ async def test_tls_and_both_versions_of_http(certificate: Certificate) -> None:
                 stderr=subprocess.STDOUT,
             )
             assert ended.stdout.split()[0] == b"1000"
+
+
+async def test_a_renewed_certificate_is_used_and_a_broken_one_is_not(certificate: Certificate, tmp_path: Path) -> None:
+    own = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def write(source: Certificate) -> None:
+        for name, new in zip(own, source, strict=True):
+            name.with_suffix(".new").write_bytes(new.read_bytes())
+            name.with_suffix(".new").replace(name)
+
+    async def shown() -> bytes:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        stream = await trio.open_ssl_over_tcp_stream("127.0.0.1", port, ssl_context=context, https_compatible=True)
+        await stream.do_handshake()
+        found = stream.getpeercert(binary_form=True)
+        await stream.aclose()
+        return bytes(found)
+
+    write(certificate)
+    async with serving(tls_cert_file=str(own.cert_file), tls_key_file=str(own.key_file)) as port:
+        first = await shown()
+        write(made_certificate(tmp_path / "renewed"))
+        second = await shown()
+        assert second != first
+        own.cert_file.write_text("-----BEGIN")
+        assert await shown() == second
+        own.key_file.unlink()
+        assert await shown() == second
 
 
 async def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
