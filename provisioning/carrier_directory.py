@@ -64,15 +64,23 @@ class CarrierDirectory(msgspec.Struct, frozen=True, kw_only=True):
             "enum: host that texts for the numbers are to be sent to, in sip: and mailto: URIs.", read=syntax.read_host
         ),
     ] = ""
-    drop_directory: Annotated[str, spec("file: where CSV files are put.", maximum=500)] = ""
+    drop_directory: Annotated[
+        str, spec("file: the folder that CSV files are put into; it must exist.", maximum=500, is_path=True)
+    ] = ""
     answer_directory: Annotated[
         str,
-        spec("file: where the registry's acknowledgement files appear; drop_directory when not given.", maximum=500),
+        spec(
+            "file: the folder in which the registry's acknowledgements appear; drop_directory when not given.",
+            maximum=500,
+            is_path=True,
+        ),
     ] = ""
     network_id: Annotated[str, spec("Network id that is published (H6).", maximum=64)] = ""
     entity_id: Annotated[str, spec("Entity id that is published (H6).", maximum=64)] = ""
     ip_address: Annotated[str, spec("Address of the message link that is published (H6).", read=syntax.read_host)] = ""
-    batch: Annotated[int, spec("Most numbers in one call.", unit="numbers", minimum=1, maximum=10_000)] = 500
+    batch: Annotated[
+        int, spec("Most numbers in one call, or in one file.", unit="numbers", minimum=1, maximum=10_000)
+    ] = 500
     timeout_s: Annotated[float, spec("How long an answer is waited for.", unit="s", minimum=0.1, maximum=600)] = 30.0
     retry_first_s: Annotated[
         float, spec("Wait before the first retry; each further one doubles it.", unit="s", minimum=0.1, maximum=3600)
@@ -82,7 +90,12 @@ class CarrierDirectory(msgspec.Struct, frozen=True, kw_only=True):
     )
     confirm_s: Annotated[
         float,
-        spec("How long a number may stay submitted before that is an alert.", unit="s", minimum=1, maximum=2_592_000),
+        spec(
+            "How long a number may stay submitted before it counts as overdue, which is an alert.",
+            unit="s",
+            minimum=1,
+            maximum=2_592_000,
+        ),
     ] = 86_400.0
 
     @property

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
+import msgspec
+
 from provisioning.authority import Loa, WhiteList, is_signed
 from provisioning.carrier_directory import CarrierDirectory
 from provisioning.coverage import Coverage, coverage_of, spans_of
@@ -37,6 +39,18 @@ class _Volumes:
             if found is None or white_list.texts_per_day > found.texts_per_day:
                 found = white_list
         return found
+
+
+class View(msgspec.Struct, frozen=True):
+    """What is provisioned, as one reading of the catalog saw it.
+
+    Attributes:
+        directories: by name.
+        listings: what is told of numbers.
+    """
+
+    directories: dict[str, CarrierDirectory]
+    listings: Listings
 
 
 class Listings:

@@ -36,6 +36,7 @@ from provisioning.publishing_rules import (
     step_of,
     told,
 )
+from provisioning.publishing_tally import Counted
 from provisioning.tables import publication_table
 from store import Transaction
 
@@ -61,25 +62,6 @@ class Claimed(msgspec.Struct, frozen=True):
     rows: list[Publication]
     tasks: list[Task]
     moved: int = 0
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """Publications of one directory and state, for metrics.
-
-    Attributes:
-        directory, state: which; the state's word.
-        count: how many.
-        oldest_since_us: since when the oldest is in this state.
-        uncovered: how many of them no valid letter covers.
-        overdue: how many are in it for longer than their directory's ``confirm_s``.
-    """
-
-    directory: str
-    state: str
-    count: int
-    oldest_since_us: int
-    uncovered: int
-    overdue: int
 
 
 def resume(tx: Transaction, directory: str, now_us: int) -> int:
@@ -132,23 +114,32 @@ def due(tx: Transaction, directory: str, waits: Waits, now_us: int, limit: int) 
     return sorted(rows, key=lambda row: row.digits), now_us
 
 
+def next_submission(batch: Sequence[Publication], now_us: int) -> int:
+    """The name of the next telling of some rows: it rises, whatever the clock does."""
+    return max([now_us, *(row.submission + 1 for row in batch)])
+
+
 def claim(
     tx: Transaction,
     batch: Sequence[Publication],
     listings: Listings,
     carrier: CarrierDirectory,
+    submission: int,
     until_us: int,
     now_us: int,
+    only: Step | None = None,
 ) -> Claimed:
-    """Write a batch as told, before its directory is.
+    """Write a batch, or a piece of one, as told, before its directory is.
 
     Args:
         tx: the transaction.
-        batch: what ``due`` answered.
+        batch: what ``due`` answered, or some of it.
         listings: the view.
         carrier: the directory.
+        submission: ``next_submission`` of all of the batch.
         until_us: when the rows are due again if nothing is heard of the call.
         now_us: now.
+        only: the step that the pieces before have; of any other no row is taken.
     """
     is_fresh = revision(tx) == listings.revision
     moved: list[Publication] = []
@@ -163,11 +154,10 @@ def claim(
         elif step is not None:
             steps[step].append(new)
     # Of one submission, what a letter covers is told again and the rest is looked up: one call is of one kind.
-    step = max(steps, key=lambda each: len(steps[each]))
+    step = only or max(steps, key=lambda each: len(steps[each]))
     rows = steps[step]
     listed = [_listing(row, listings, carrier) for row in rows]
     if step is not Step.CONFIRM:
-        submission = max([now_us, *(row.submission + 1 for row in rows)])
         rows = [
             told(row, content_of(listing, carrier), submission, until_us, now_us)
             for row, listing in zip(rows, listed, strict=True)

@@ -24,7 +24,7 @@ from tests.integration.provisioning.file_registry import FileRegistry
 
 SIZE = 1_000
 DIRECTORIES = ("one", "two")
-KILLS = 6
+KILLS = 4
 BOUND_S = 120.0
 ENTRIES = """
 [store]
@@ -136,7 +136,7 @@ def test_each_number_is_told_once_whatever_instant_the_publisher_dies_at(
     run(configuration, "apply", str(configuration))
     asked = ("publish", "--call-centre", "acme", "--now")
     for kill in range(KILLS):
-        kill_after(configuration, registries[0], 3 * kill, chance, *asked)
+        kill_after(configuration, registries[0], 4 * kill, chance, *asked)
     output = run(configuration, *asked)
     assert output.endswith(f"{2 * SIZE:,} of {2 * SIZE:,} active\n"), output
     for name, registry in zip(DIRECTORIES, registries, strict=True):

@@ -182,7 +182,7 @@ async def site(store, request):
 
 
 async def has_called(publisher, result, times):
-    return publisher.calls["one", "publish", result] >= times
+    return publisher.tally.calls["one", "publish", result] >= times
 
 
 def cannot_be_reached(tasks):
@@ -274,8 +274,8 @@ async def test_what_is_no_answer_is_none(site):
     async with site.publishing() as publisher:
         await site.publish()
         await site.until_states(active=SIZE)
-        assert publisher.calls["one", "publish", "wrong"] == 4
-        assert publisher.calls["one", "publish", "fault"] == 1
+        assert publisher.tally.calls["one", "publish", "wrong"] == 4
+        assert publisher.tally.calls["one", "publish", "fault"] == 1
     assert set(registry.told.values()) == {1}
 
 
@@ -455,7 +455,7 @@ async def test_an_adapter_that_cannot_be_made_is_made_when_it_can(site):
     async with site.publishing() as publisher:
         await site.publish()
         await site.until_states(active=SIZE)
-        assert publisher.calls["one", "publish", "failed"] == 2
+        assert publisher.tally.calls["one", "publish", "failed"] == 2
 
 
 @sqlite_only
