@@ -36,9 +36,9 @@ NAME: Final = "charging"
 LOOK_S: Final = 1.0  # between looks at the feed, one read each
 RETRY_S: Final = 5.0  # after a failure
 LOOK_ROWS: Final = 500  # a row has some hundred events under load
-CHUNK_ROWS: Final = 20
+CHUNK_ROWS: Final = 100
 CHUNK_EVENTS: Final = 500  # messages read in one query; some 20 ms of work
-REST: Final = 2.0  # times as long as a chunk took
+REST: Final = 4.0  # times as long as a chunk took: a fifth of one core at most, some 6,000 records a second
 
 log = structlog.get_logger("ops.charging")
 
@@ -243,25 +243,26 @@ class ChargingFollower:
         self, tx: Transaction, *, after: int, until: int, sequence: int
     ) -> tuple[list[Record], int, int]:
         """The next records, of how many events they are, and the row that they end with. Runs in a thread."""
-        records: list[Record] = []
-        looked_at = 0
         rows = feed.rows_after(tx, after, CHUNK_ROWS, until)
+        after = rows[-1].id if len(rows) == CHUNK_ROWS else until
+        events: list[tuple[list[str | int], int]] = []
         for row in rows:
-            events = [event for event in row.events if event[0] in CHARGED]
-            looked_at += len(events)
-            for at in range(0, len(events), CHUNK_EVENTS):
-                records += self._records_of(tx, events[at : at + CHUNK_EVENTS], row.at_us, sequence + len(records))
-            if len(records) >= CHUNK_EVENTS:
-                return records, looked_at, row.id
-        return records, looked_at, rows[-1].id if len(rows) == CHUNK_ROWS else until
+            events += [(event, row.at_us) for event in row.events if event[0] in CHARGED]
+            if len(events) >= CHUNK_EVENTS:
+                after = row.id
+                break
+        records: list[Record] = []
+        for at in range(0, len(events), CHUNK_EVENTS):
+            records += self._records_of(tx, events[at : at + CHUNK_EVENTS], sequence + len(records))
+        return records, len(events), after
 
-    def _records_of(self, tx: Transaction, events: list[list[str | int]], at_us: int, sequence: int) -> list[Record]:
-        keys = list(dict.fromkeys((int(event[1]),) for event in events))
+    def _records_of(self, tx: Transaction, events: list[tuple[list[str | int], int]], sequence: int) -> list[Record]:
+        keys = list(dict.fromkeys((int(event[1]),) for event, _ in events))
         found: dict[int, tuple[Message, int, str]] = {
             row[0]: (journal.message_of(row), row[13], row[19]) for row in tx.select(journal.select_messages, keys)
         }
         records: list[Record] = []
-        for event in events:
+        for event, at_us in events:
             there = found.get(int(event[1]))
             if there is None:  # erased
                 continue
