@@ -1,10 +1,15 @@
 """The watch over letters: once a day and letter a line, and the days left for metrics."""
 
+import datetime
+import time
+
 import msgspec
 import pytest
 import trio
 from structlog.testing import capture_logs
 
+from ops.config import load_config
+from ops.daemon import open_daemon
 from ops.letter_watch import LetterWatch
 from provisioning import CallCentre, Loa, catalog
 from provisioning.authority import day_of
@@ -92,3 +97,39 @@ async def test_it_looks_again_by_itself(centre):
             while not watch.samples():  # noqa: ASYNC110 - it has nobody to tell
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
+
+
+async def test_the_daemon_watches_letters(tmp_path):
+    today = day_of(time.time_ns() // 1000)
+    last = (datetime.date.fromisoformat(today) + datetime.timedelta(20)).isoformat()
+    file = tmp_path / "hub.toml"
+    file.write_text(f"""[store]
+url = "sqlite:///hub.db"
+[smpp]
+port = 0
+[metrics]
+port = 0
+[[call_centre]]
+name = "helpline"
+[[loa]]
+name = "first"
+call_centre = "helpline"
+owner = "Example Corp"
+designee = "Hub Ltd"
+contact = "A. Person"
+numbers = ["+12025550100"]
+valid_from = "2026-01-01"
+valid_until = "{last}"
+signed_by = "A. Person"
+signed_on = "2026-01-01"
+digest = "sha256:{64 * "0"}"
+""")
+    with capture_logs() as lines:
+        async with open_daemon(load_config(file)) as daemon:
+            with trio.fail_after(60):
+                while not daemon.letters.samples():  # noqa: ASYNC110 - it has nobody to tell
+                    await trio.sleep(0.01)
+            ((name, call_centre, left),) = daemon.letters.samples()
+    assert (name, call_centre) == ("first", "helpline")
+    assert left in (19, 20)  # midnight may pass
+    assert "first" in [line.get("loa") for line in lines if line["event"] == "letter expires"]
