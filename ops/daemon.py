@@ -224,6 +224,7 @@ class Daemon:
     async def _serve_metrics(self, nursery: trio.Nursery) -> None:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
+        pages.registry.register(self.api_counts)
         if self.charging is not None:
             pages.registry.register(self.charging)
         with _named(f"metrics {settings.host}:{settings.port}"):

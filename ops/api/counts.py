@@ -18,7 +18,7 @@ class ApiCounts:
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
 
-    def samples(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Metric]:
         """Metrics, as the registry wants them."""
         family = CounterMetricFamily(
             "smshub_api_requests", "Requests of the control interface.", labels=["operation", "status"]

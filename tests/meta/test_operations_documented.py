@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from hub import Hub
+from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_reference import reference
 from ops.metrics import HubCollector, SessionCounters
@@ -27,7 +28,7 @@ async def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
         charging = ChargingSettings(directory=str(tmp_path))
         follower = open_follower(charging, 0, store, hub.clock)
         assert follower is not None
-        families += follower.collect()
+        families += [*follower.collect(), *ApiCounts().collect()]
     there = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     documented = set(re.findall(r"^\| `(smshub_[a-z_]+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.M))
     assert documented == there

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from ops.api.app import serve_api
+from ops.api.counts import ApiCounts
 from provisioning import ApiKey, Block, CallCentre, CarrierDirectory, Loa, Number, built, catalog
 from store import Store, create_all, open_store
 from tests.integration.api.site import DIGESTS, KEYS, NOW, Site
@@ -37,6 +39,7 @@ async def site(store: Store, tmp_path: Path) -> AsyncIterator[Site]:
         ]
     await store.transact(lambda tx: catalog.apply(tx, entries, **NOW))
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_api, store, "127.0.0.1", 0)
-        yield Site(store, port, KEYS)
+        counts = ApiCounts()
+        port = await nursery.start(partial(serve_api, store, "127.0.0.1", 0, counts=counts))
+        yield Site(store, port, KEYS, counts)
         nursery.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ops.api import digest_of, make_key
+from ops.api.counts import ApiCounts
 from provisioning import ApiKey, built, catalog
 from store import Store
 from tests.integration.api.client import Client
@@ -17,8 +18,9 @@ DIGESTS = {name: digest_of(key) for name, key in KEYS.items()}
 class Site:
     """What a test has: the store, and clients with keys."""
 
-    def __init__(self, store: Store, port: int, keys: dict[str, str]) -> None:
+    def __init__(self, store: Store, port: int, keys: dict[str, str], counts: ApiCounts) -> None:
         self.store = store
+        self.counts = counts
         self.port = port
         self.keys = keys
         self.acme = Client(port, keys["acme"])

@@ -187,3 +187,16 @@ async def test_paths_and_queries_that_are_none(site: Site) -> None:
 
 async def test_the_description_is_served_to_everybody(site: Site) -> None:
     assert (await site.nobody.fetch("/openapi.json")) == DESCRIPTION
+
+
+async def test_what_was_asked_is_counted(site: Site) -> None:
+    await site.acme("GET", "/v1/call-centre")
+    await site.nobody("GET", "/v1/call-centre")
+    await site.acme("DELETE", "/v1/numbers/+16175559999")
+    assert site.counts.requests == {
+        ("show_call_centre", 200): 1,
+        ("show_call_centre", 401): 1,
+        ("remove_number", 404): 1,
+    }
+    (family,) = site.counts.collect()
+    assert sum(sample.value for sample in family.samples) == 3
