@@ -40,6 +40,7 @@ from ops.endpoints import Endpoints
 from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
 from ops.letter_watch import LetterWatch
+from ops.publishing_metrics import PublishingMetrics
 from ops.readiness import NOBODY, READY, STOPPING, Supervisor
 from ops.reload import Answer, Reloader
 from provisioning import Directory, load_directory, verify_password
@@ -225,6 +226,7 @@ class Daemon:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
         pages.registry.register(self.api_counts)
+        pages.registry.register(PublishingMetrics(self.publisher.samples))
         if self.charging is not None:
             pages.registry.register(self.charging)
         with _named(f"metrics {settings.host}:{settings.port}"):

@@ -23,7 +23,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the metric's.
-        kind: ``"gauge"`` or ``"counter"``.
+        kind: ``"gauge"``, ``"counter"`` or ``"summary"``.
         help: what it says.
         labels: names and values.
         value: the value.
@@ -86,5 +86,5 @@ class Tally:
             yield Sample("smshub_directory_calls_total", "counter", CALLS, labels, count)
         for (directory, call), seconds in self.call_seconds.items():
             labels = {"directory": directory, "call": call}
-            yield Sample("smshub_directory_call_seconds_sum", "counter", SECONDS, labels, seconds)
-            yield Sample("smshub_directory_call_seconds_count", "counter", SECONDS, labels, made[directory, call])
+            yield Sample("smshub_directory_call_seconds_sum", "summary", SECONDS, labels, seconds)
+            yield Sample("smshub_directory_call_seconds_count", "summary", SECONDS, labels, made[directory, call])

@@ -10,8 +10,10 @@ from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_reference import reference
 from ops.metrics import HubCollector, SessionCounters
+from ops.publishing_metrics import PublishingMetrics
 from ops.settings import ChargingSettings
 from provisioning import Directory
+from provisioning.publisher import Publisher
 from store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,7 @@ async def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
         follower = open_follower(charging, 0, store, hub.clock)
         assert follower is not None
         families += [*follower.collect(), *ApiCounts().collect()]
+        families += PublishingMetrics(Publisher(store, Directory, {}, hub.clock).samples).collect()
     there = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     documented = set(re.findall(r"^\| `(smshub_[a-z_]+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.M))
     assert documented == there
