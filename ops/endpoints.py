@@ -14,6 +14,7 @@ by the plan (``ops.plan``) in an order in which nothing that was acknowledged ca
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ from ops import wiring
 from ops.metrics import SessionCounters
 from ops.plan import Change, How, Known, Served, entries_of, plan_endpoints
 from provisioning import Account, Desk, Directory, Group, Link, ProvisioningError, load_directory
+from store import StoreError
 from translators.desk_threads import DeskThreads
 from translators.smpp_accounts import SmppAccount
 from translators.smpp_groups import SmppGroup
@@ -38,6 +40,7 @@ from translators.xmpp import XmppDesk
 
 AGAIN_S: Final = 5.0  # between a fault that ended an endpoint and its next start
 HANG_S: Final = 7.0  # beyond the drain: for the answer to unbind, and for a session that waits for the journal
+IDLE_S: Final = 0.5  # for an endpoint that is not connected
 DETACH_S: Final = 30.0
 
 TROUBLES: Final = (ProvisioningError, OSError, ValueError, KeyError)
@@ -312,8 +315,12 @@ class Endpoints:
             del self.links[key]
         elif kind == "desk":
             del self.desks[key]
-        counts = await self._hub.store.read(operations.pending_counts)
-        waiting[name] = counts.get(name, 0)
+        try:
+            waiting[name] = (await self._hub.store.read(operations.pending_counts)).get(name, 0)
+        except StoreError as error:
+            log.warning(
+                "what a removed endpoint leaves waiting is not known", endpoint=name, error=type(error).__name__
+            )
 
     async def _expel(self, account: SmppAccount) -> None:
         """Unbind all sessions of an account that is no more."""
@@ -338,10 +345,16 @@ class Endpoints:
             await shutdown.wait()
             self._ending = True
             self._sessions = None
+            idle = [life for name, life in self._lives.items() if self._is_idle(name)]
             for life in self._lives.values():
                 life.stop.set()
             for desk in self.desks.values():
                 sessions.start_soon(desk.close, self._drain_s())
+            with trio.move_on_after(IDLE_S):
+                for life in idle:
+                    await life.over.wait()
+            for life in idle:
+                life.scope.cancel()
 
     async def do_chores(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What groups and accounts do beside their sessions, until cancelled: for as long as the hub runs."""
@@ -387,18 +400,28 @@ class Endpoints:
         finally:
             life.over.set()
 
+    def _is_idle(self, name: str) -> bool:
+        """Whether a link or desk has nothing to part from: at most it is connecting to somebody who does not answer."""
+        endpoint = self._endpoint(name)
+        return not (endpoint.statistics().connected if isinstance(endpoint, XmppDesk) else endpoint.sessions)
+
     async def _halt(self, name: str) -> None:
         """Let a link or a desk part in peace; cut it when it does not."""
         life = self._lives.pop(name, None)
         if life is None:
             return
         drain_s = self._drain_s()
+        endpoint = self._endpoint(name)
         life.stop.set()
         with trio.move_on_after(drain_s + HANG_S):
-            endpoint = self._endpoint(name)
+            is_idle = self._is_idle(name)
             if isinstance(endpoint, XmppDesk):
                 await endpoint.close(drain_s)
-            await life.over.wait()
+            with trio.move_on_after(IDLE_S if is_idle else math.inf):
+                await life.over.wait()
+            if not life.over.is_set():
+                life.scope.cancel()
+                await life.over.wait()
         if not life.over.is_set():
             log.warning("an endpoint did not part in time, it is cut", endpoint=name)
             life.scope.cancel()

@@ -16,6 +16,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from typing import Final
 
 import msgspec
 import structlog
@@ -33,6 +34,8 @@ from ops.settings import SETTINGS
 from provisioning import Account, ProvisioningError, catalog, load_directory, revision
 from provisioning.passwords import hash_passwords
 from store import Store, StoreError, Transaction
+
+AGAIN_S: Final = 5.0  # after a fault of ours
 
 log = structlog.get_logger("ops.reload")
 
@@ -130,6 +133,10 @@ class Reloader:
             return Answer(state="refused", file=self.config.path, errors=tuple(str(error).splitlines()))
         except (StoreError, OSError) as error:
             return self._failed(error)
+        except Exception as error:
+            # A fault of ours in judging a file is no reason to end a daemon that moves texts.
+            log.exception("the file could not be judged")
+            return self._failed(error)
         return _planned(ready) if dry_run else await self._carry_out(ready, who)
 
     async def follow(self) -> Followed | None:
@@ -152,6 +159,10 @@ class Reloader:
                 await self.follow()
             except StoreError as error:
                 log.warning("the catalog could not be read", error=type(error).__name__)
+            except Exception:
+                # The endpoints that are there go on; what could not be done is tried again.
+                log.exception("the catalog could not be followed", again_in_s=AGAIN_S)
+                await trio.sleep(AGAIN_S)
 
     async def begin(self) -> None:
         """The daemon has started: what was asked before is answered by that. Raises: StoreError."""
@@ -208,6 +219,9 @@ class Reloader:
         except ConfigErrors as error:  # the catalog changed since it was asked
             return Answer(state="refused", file=new.path, errors=tuple(str(error).splitlines()))
         except (StoreError, OSError) as error:
+            return self._failed(error)
+        except Exception as error:
+            log.exception("the reload was not carried out to its end, it is tried again")
             return self._failed(error)
         return msgspec.structs.replace(
             _planned(ready),
