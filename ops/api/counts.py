@@ -1,4 +1,4 @@
-"""What metrics tell of the control interface. Pure."""
+"""What metrics tell of the control interface."""
 
 from __future__ import annotations
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
+from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
 
 from ops.api.app import FAILURES_A_MINUTE
-from ops.api.operations import OPERATIONS, Operation
+from ops.api.operations import OPERATIONS, SCHEMAS, Operation
 from provisioning import ApiKey, catalog
 from provisioning.api_keys import SCOPES
 from tests.integration.api.client import DESCRIPTION, Client
@@ -200,3 +203,41 @@ async def test_what_was_asked_is_counted(site: Site) -> None:
     }
     (family,) = site.counts.collect()
     assert sum(sample.value for sample in family.samples) == 3
+
+
+WORDS = ["", "x", "é\u0000", "+16175550001", "+1617", "acme-1", "2026-01-01", "active", "SPID:6006"]
+WORDS += ["+16175550000-+16175550999"]
+
+
+def any_value(chosen: random.Random, depth: int = 0) -> Any:
+    """Something that JSON can say, now and then what is wanted."""
+    kind = chosen.randrange(9 if depth < 3 else 7)
+    if kind == 7:
+        return [any_value(chosen, depth + 1) for _ in range(chosen.randrange(4))]
+    if kind == 8:
+        names = ["number", "numbers", "blocks", "element", "state", "directories", "after", "owner", "document", "zz"]
+        return {name: any_value(chosen, depth + 1) for name in chosen.sample(names, chosen.randrange(5))}
+    plain = [None, True, chosen.choice([0, -1, 10**30, 1e308, 0.5]), *[chosen.choice(WORDS) for _ in range(4)]]
+    return plain[kind]
+
+
+async def test_any_body_is_taken_or_refused_and_no_fault_of_ours(site: Site) -> None:
+    chosen = random.Random(4)
+    statuses = set()
+    writing = [operation for operation in OPERATIONS if operation.body]
+    names = {**OWN, "number": "+16175550001"}
+    for _ in range(600):
+        operation = chosen.choice(writing)
+        wanted = [name for name in SCHEMAS if name.endswith(("New", "Settings", "Changes"))]
+        fields = list(SCHEMAS[chosen.choice(wanted)]["properties"])
+        body = any_value(chosen)
+        if chosen.random() < 0.7:
+            body = {name: any_value(chosen, 1) for name in chosen.sample(fields, min(3, len(fields)))}
+        raw = None if isinstance(body, dict) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        # What is taken is what the description lets through: the client looks.
+        path = path_of(operation, names)
+        answer = await site.acme(operation.method, path, None if raw else body, raw=raw, headers=headers)
+        assert answer.status not in (500, 503), (operation.name, body)
+        statuses.add(answer.status)
+    assert statuses >= {200, 422}
