@@ -95,10 +95,13 @@ class KeepingSettings(msgspec.Struct, frozen=True):
     Attributes:
         feed_us: rows of the feed that all followers have seen.
         account_days: days of which it is known what an account sent.
+        most_ahead_us: nothing is removed any more when the clock was set ahead by more than this since the keeper was
+            made; 0 to trust it. A clock that is a year ahead would erase a year's texts.
     """
 
     feed_us: int = 7 * DAY_US
     account_days: int = 400
+    most_ahead_us: int = 0
 
 
 class Tally(msgspec.Struct):
@@ -121,6 +124,10 @@ class Tally(msgspec.Struct):
 
 class LeaseTaken(Exception):
     """Another keeper is at work."""
+
+
+class ClockSetAhead(Exception):
+    """The machine's clock has gone on by far more than time has: by it, everything may seem due."""
 
 
 class Keeper:
@@ -155,6 +162,7 @@ class Keeper:
         self._revision = -1
         self._has_warned = False
         self._renewed_at = 0.0
+        self._began_us, self._began_at = clock(), time.monotonic()
 
     async def run(self) -> None:
         """Keep until cancelled. An error ends a round, never the keeper."""
@@ -163,6 +171,9 @@ class Keeper:
                 await self.round()
             except LeaseTaken:
                 pass
+            except ClockSetAhead as error:
+                self.tally.failures += 1
+                log.error("retention rests until the daemon starts again, or `smshub retention run`", why=str(error))
             except (StoreError, ArchiveError) as error:
                 self.tally.failures += 1
                 log.warning("retention stopped, it goes on later", error=type(error).__name__, why=str(error))
@@ -174,8 +185,9 @@ class Keeper:
     async def round(self) -> None:
         """Remove and archive all that is due now.
 
-        Raises: LeaseTaken, StoreError, ArchiveError. What was done stays done.
+        Raises: LeaseTaken, ClockSetAhead, StoreError, ArchiveError. What was done stays done.
         """
+        self._distrust_clock()
         async with self.leased():
             while True:
                 try:
@@ -184,6 +196,13 @@ class Keeper:
                     await trio.sleep(CHANGED_S)  # somebody is at it
                     continue
                 return
+
+    def _distrust_clock(self) -> None:
+        """Raises: ClockSetAhead."""
+        passed_us = round((time.monotonic() - self._began_at) * 1e6)
+        ahead_us = self._clock() - self._began_us - passed_us
+        if self._settings.most_ahead_us and ahead_us > self._settings.most_ahead_us:
+            raise ClockSetAhead(f"the machine's clock was set ahead by {ahead_us / 3.6e9:.1f} hours")
 
     @asynccontextmanager
     async def leased(self) -> AsyncIterator[None]:

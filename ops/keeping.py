@@ -11,6 +11,8 @@ from ops.archive import ObjectArchive, archive_of
 from ops.config import Config
 from store import Store
 
+MOST_AHEAD_US = 6 * 3_600_000_000  # a machine that slept, or whose clock was set right, is not yet suspicious
+
 
 def archive_in(config: Config, environ: Mapping[str, str]) -> ObjectArchive | None:
     """The archive that a configuration names. Raises: BadValue; UnreadableSecret."""
@@ -31,6 +33,10 @@ def keeper_of(
 
     Raises: BadValue; UnreadableSecret.
     """
-    settings = KeepingSettings(round(config.archive.keep_feed_days * DAY_US), config.archive.keep_account_days)
+    settings = KeepingSettings(
+        feed_us=round(config.archive.keep_feed_days * DAY_US),
+        account_days=config.archive.keep_account_days,
+        most_ahead_us=MOST_AHEAD_US,
+    )
     archive = archive_in(config, environ)
     return Keeper(store, clock, archive, settings, holder or f"daemon:{config.node.id}")
