@@ -332,7 +332,8 @@ class EnumAdapter:
 
     def _confirmed(self, plans: Sequence[_Plan], *, just_written: bool) -> None:
         for chunk in _chunks(plans):
-            for plan, standing in zip(chunk, self._look_up(chunk), strict=True):
+            doubtful = self._unseen(chunk) if just_written else chunk
+            for plan, standing in zip(doubtful, self._look_up(doubtful), strict=True):
                 if not isinstance(standing, Fault):
                     self._answers[plan.place] = self._found(plan, standing)
                 elif just_written:
@@ -341,8 +342,29 @@ class EnumAdapter:
                 else:
                     self._later([plan], standing.reason)
 
+    def _unseen(self, plans: Sequence[_Plan]) -> list[_Plan]:
+        """Those whose records are not seen to be there; the others are ACTIVE.
+
+        For what was just written: one signed update wrote records and owner, so that one question tells of both.
+        """
+        unseen = []
+        answers = self._asked([_question(plan.name, dns.rdatatype.NAPTR) for plan in plans])
+        for plan, answer in zip(plans, answers, strict=True):
+            records = _records(answer, plan.name, "NAPTR")
+            if (
+                not isinstance(answer, Fault)
+                and answer.flags & dns.flags.AA
+                and frozenset(records or ()) == plan.naptrs
+            ):
+                self._answers[plan.place] = Answer(Finding.ACTIVE)
+            else:
+                unseen.append(plan)
+        return unseen
+
     def _look_up(self, plans: Sequence[_Plan]) -> list[_Standing | Fault]:
         """What the zone holds at the names of numbers."""
+        if not plans:
+            return []
         kinds = (dns.rdatatype.NAPTR, dns.rdatatype.TXT)
         questions = [_question(plan.name, kind) for plan in plans for kind in kinds]
         answers = self._asked(questions)
