@@ -72,6 +72,7 @@ _PROGRAMS = {
     "tshark": ["tshark", "--version"],
     "BIND": ["named", "-v"],
     "Knot": ["knotd", "--version"],
+    "curl": ["curl", "--version"],
     "node": ["node", "--version"],
 }
 _PEERS = ["slixmpp", "smpplib"]
