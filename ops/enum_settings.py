@@ -66,7 +66,7 @@ class EnumSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache_size: Annotated[
         int,
         spec(
-            "Numbers with an element that are remembered, some 0.5 KB each; twice as many without one.",
+            "Numbers with an element that are remembered, some 0.3 KB each; twice as many without one.",
             unit="numbers",
             minimum=1,
             maximum=10_000_000,
