@@ -21,6 +21,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -204,8 +205,10 @@ def _words(error: Exception) -> str:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return clean(str(text))
+    text = clean(str(getattr(error, "strerror", None) or error or type(error).__name__))
+    if isinstance(error, (HTTPException, ValueError)) and not isinstance(error, OSError):
+        return clean(f"what it answers is no HTTP: {text}")
+    return text
 
 
 class _Watchdog:

@@ -534,6 +534,44 @@ async def test_a_redirect_is_not_followed(kind: str, wire: Wire) -> None:
     assert not reached
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+ODD = [
+    *(b"ICY 200\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 99999 x\r\n\r\n"),
+    *(b"\xff\xff\r\n\r\n", OK + b"Content-Length: -5\r\n\r\nabc", OK + b"Content-Length: 9\r\n\r\nabc"),
+    OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\n",
+    OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+    OK + b"X: y\r\n" * 150 + b"\r\n",
+    OK + b"Content-Encoding: gzip\r\nContent-Type: \xe9\xff\r\nRetry-After: \xff\r\n\r\n\x1f\x8b\x08junk",
+    b"HTTP/1.1 100 x\r\n\r\n" * 50 + b"HTTP/1.1 204 x\r\nContent-Length: 3\r\n\r\nabc",
+]
+
+
+async def test_odd_answers_are_a_reply_or_a_call_that_failed(wire: Wire) -> None:
+    answers = iter(ODD)
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(next(answers))
+
+    with raw_server(serve) as url:
+        outcomes = []
+        for octets in ODD:
+            call = HttpCall(url)
+            try:
+                await trio.to_thread.run_sync(call.post, "", b"{}", {"Content-Type": "application/json"})
+                outcomes.append(octets)
+            except CallFailed as error:
+                assert str(error).startswith("127.0.0.1:")  # noqa: PT017
+                assert len(str(error)) < 300  # noqa: PT017
+            finally:
+                call.close()
+    wire.calls.clear()  # it was about HTTP alone
+    assert set(ODD[-2:]) <= set(outcomes)
+    assert len(outcomes) <= 3, "a negative length may pass for none"
+
+
 async def test_a_query_in_the_address_goes_with_each_request() -> None:
     lines: list[bytes] = []
 
