@@ -36,7 +36,9 @@ from store import Store, StoreError, StoreFull
 
 RING_S: Final = 1.0  # a key that is suspended opens nothing after this
 FAILURES_A_MINUTE: Final = 30  # of one address; a key cannot be guessed, but asking is not free
+LOG_LINES_A_MINUTE: Final = 60  # of failures, whoever's: addresses are cheap
 RETRY_S: Final = 5
+_LOG: Final = "log"  # no address
 
 _ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -80,7 +82,7 @@ class _Door:
             # It may have been made this moment. Read again only for who has failures left: reading is not free.
             key = (await self._keys(0.0)).find(presented, today) if presented and is_key(presented) else None
         if key is None:
-            raise _unknown(request, presented is not None)
+            raise self._unknown(request, presented is not None, now_us)
         ruling = self._asked.take(key.name, key.per_minute, now_us)
         answer_headers |= _rate_headers(ruling)
         if not ruling.is_allowed:
@@ -104,15 +106,15 @@ class _Door:
         if not ruling.is_allowed:
             raise Problem(429, "too many requests without a valid key came from your address", headers=_wait(ruling))
 
+    def _unknown(self, request: Request, is_wrong: bool, now_us: int) -> Problem:
+        if self._failed.take(_LOG, LOG_LINES_A_MINUTE, now_us).is_allowed:
+            log.warning("a key was refused" if is_wrong else "no key was given", address=_source_of(request))
+        challenge = 'Bearer realm="smshub"' + (', error="invalid_token"' if is_wrong else "")
+        return Problem(401, "give a valid key: Authorization: Bearer KEY", headers={"WWW-Authenticate": challenge})
+
 
 def _source_of(request: Request) -> str:
     return source_of(request.client.host if request.client else "")
-
-
-def _unknown(request: Request, is_wrong: bool) -> Problem:
-    log.warning("a key was refused" if is_wrong else "no key was given", address=_source_of(request))
-    challenge = 'Bearer realm="smshub"' + (', error="invalid_token"' if is_wrong else "")
-    return Problem(401, "give a valid key: Authorization: Bearer KEY", headers={"WWW-Authenticate": challenge})
 
 
 def _rate_headers(ruling: Ruling) -> dict[str, str]:
