@@ -385,8 +385,8 @@ class Eraser:
             await trio.to_thread.run_sync(archive.remove, old.name)
             await self._store.transact(lambda tx: ledger.unshelve(tx, old.id))
             return
-        stem = old.name.removesuffix(archive.suffix).removesuffix(f".r{old.generation}")
-        name = f"{stem}.r{old.generation + 1}{archive.suffix}"
+        folder, _, base = old.name.rpartition("/")
+        name = f"{folder}/{base.partition('.')[0]}.r{old.generation + 1}{archive.suffix}"
         stored = await trio.to_thread.run_sync(archive.store, name, keep)
         new = msgspec.structs.replace(
             old,

@@ -249,6 +249,10 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
             read=read_target,
         ),
     ] = ""
+    format: Annotated[
+        str,
+        spec("Of objects that are written from now on; 'parquet' needs smshub[parquet].", choices=("jsonl", "parquet")),
+    ] = "jsonl"
     s3_endpoint_url: Annotated[str, spec("The store's address, when it is not Amazon's: 'https://s3.example.net'.")] = (
         ""
     )

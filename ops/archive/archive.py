@@ -13,7 +13,8 @@ import msgspec
 
 from hub.keeping import ArchiveError, Stored
 from hub.keeping_record import Record
-from ops.archive.lines import SUFFIX, BadObject, Manifest, manifest_name, manifest_of, pack, unpack
+from ops.archive.lines import BadObject, LinesForm, Manifest, manifest_name, manifest_of
+from ops.archive.parquet import ParquetForm
 
 
 class Shelf(Protocol):
@@ -36,24 +37,50 @@ class Shelf(Protocol):
         ...
 
 
+class Form(Protocol):
+    """How messages become octets, and are read again."""
+
+    @property
+    def suffix(self) -> str:
+        """What names of such objects end in."""
+        ...
+
+    def pack(self, records: Sequence[Record]) -> bytes:
+        """Messages as octets."""
+        ...
+
+    def unpack(self, octets: bytes) -> list[Record]:
+        """The messages again. Raises: BadObject."""
+        ...
+
+
 class ObjectArchive:
-    """See ``hub.keeping.Archive``.
+    """See ``hub.keeping.Archive``. What was written in another form is read nevertheless.
 
     Args:
         shelf: where objects lie.
+        form: of what is written from now on: ``"jsonl"`` or ``"parquet"``.
 
-    Attributes:
-        suffix: what objects' names end in.
+    Raises: ArchiveError: what the form needs is not installed.
     """
 
-    suffix = SUFFIX
-
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, form: str = "jsonl") -> None:
         self.shelf = shelf
+        self._form: Form = ParquetForm() if form == "parquet" else LinesForm()
+
+    @property
+    def suffix(self) -> str:
+        """What names of objects that are written from now on end in."""
+        return self._form.suffix
+
+    def _form_of(self, name: str) -> Form:
+        if name.endswith(self._form.suffix):
+            return self._form
+        return ParquetForm() if name.endswith(ParquetForm.suffix) else LinesForm()
 
     def store(self, name: str, records: Sequence[Record]) -> Stored:
         """See ``hub.keeping.Archive``."""
-        octets = pack(records)
+        octets = self._form_of(name).pack(records)
         stored = Stored(len(octets), hashlib.sha256(octets).hexdigest())
         self.shelf.put(name, octets)
         manifest = manifest_of(name, records, stored.octets, stored.sha256)
@@ -63,7 +90,7 @@ class ObjectArchive:
     def load(self, name: str) -> list[Record]:
         """See ``hub.keeping.Archive``."""
         try:
-            return unpack(self.shelf.get(name))
+            return self._form_of(name).unpack(self.shelf.get(name))
         except BadObject as error:
             raise ArchiveError(f"{name}: {error}") from None
 
@@ -82,7 +109,7 @@ class ObjectArchive:
         try:
             octets = self.shelf.get(name)
             manifest = msgspec.json.decode(self.shelf.get(manifest_name(name)), type=Manifest)
-            records = unpack(octets)
+            records = self._form_of(name).unpack(octets)
         except (ArchiveError, BadObject) as error:
             return str(error)
         except msgspec.DecodeError:

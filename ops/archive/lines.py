@@ -91,3 +91,17 @@ def manifest_of(name: str, records: Sequence[Record], octets: int, sha256: str) 
         1, name, len(records), octets, sha256, min(received, default=0), max(received, default=0),
         (min(ids, default=0), max(ids, default=0)),
     )  # fmt: skip
+
+
+class LinesForm:
+    """See ``ops.archive.archive.Form``."""
+
+    suffix = SUFFIX
+
+    def pack(self, records: Sequence[Record]) -> bytes:
+        """See ``Form``."""
+        return pack(records)
+
+    def unpack(self, octets: bytes) -> list[Record]:
+        """See ``Form``."""
+        return unpack(octets)

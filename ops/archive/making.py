@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hub.keeping import ArchiveError
-from ops.archive.archive import ObjectArchive
+from ops.archive.archive import ObjectArchive, Shelf
 from ops.archive.directory import DirectoryShelf
 from ops.archive.s3 import S3Shelf
 from provisioning.errors import BadValue
@@ -24,6 +24,11 @@ class Settings(Protocol):
     @property
     def target(self) -> str:
         """``directory:PATH``, ``s3:BUCKET/PREFIX`` or empty."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """``jsonl`` or ``parquet``."""
         ...
 
     @property
@@ -74,7 +79,7 @@ def archive_of(settings: Settings, folder: Path, environ: Mapping[str, str]) -> 
     if not kind:
         return None
     if kind == "directory":
-        return ObjectArchive(DirectoryShelf((folder / place).absolute()))
+        return _formed(DirectoryShelf((folder / place).absolute()), settings)
     access, secret = settings.s3_access_key, settings.s3_secret_key
     if (access is None) != (secret is None):
         which = "s3_access_key" if access is None else "s3_secret_key"
@@ -91,4 +96,11 @@ def archive_of(settings: Settings, folder: Path, environ: Mapping[str, str]) -> 
         )
     except ArchiveError as error:
         raise BadValue("archive.target", settings.target, str(error)) from None
-    return ObjectArchive(shelf)
+    return _formed(shelf, settings)
+
+
+def _formed(shelf: Shelf, settings: Settings) -> ObjectArchive:
+    try:
+        return ObjectArchive(shelf, settings.format)
+    except ArchiveError as error:
+        raise BadValue("archive.format", settings.format, str(error)) from None

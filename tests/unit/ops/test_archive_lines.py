@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
+from pathlib import Path
 
+import msgspec
+import pyarrow.parquet
 import pytest
 
 from hub.keeping_record import Conversation, Record, object_name
 from hub.model import Receipt, ReceiptState
-from ops.archive import BadObject, pack, unpack
+from ops.archive import BadObject, DirectoryShelf, LinesForm, ObjectArchive, ParquetForm, pack, unpack
 from ops.archive.lines import manifest_of
 
 
@@ -38,10 +42,38 @@ RECORDS = [
 ]
 
 
-def test_what_was_packed_is_unpacked() -> None:
-    assert unpack(pack(RECORDS)) == RECORDS
-    assert pack(RECORDS) == pack(list(RECORDS))
-    assert unpack(pack([])) == []
+@pytest.mark.parametrize("form", [LinesForm(), ParquetForm()], ids=["jsonl", "parquet"])
+def test_what_was_packed_is_unpacked(form: LinesForm | ParquetForm) -> None:
+    assert form.unpack(form.pack(RECORDS)) == RECORDS
+    assert form.pack(RECORDS) == form.pack(list(RECORDS))
+    assert form.unpack(form.pack([])) == []
+
+
+def test_parquet_is_read_by_columns() -> None:
+    table = pyarrow.parquet.read_table(io.BytesIO(ParquetForm().pack(RECORDS)))
+    assert table.column("thread_csr").to_pylist() == [None, None, "a@b"]
+    assert str(table.schema.field("received").type) == "timestamp[us, tz=UTC]"
+    assert table.column("data").to_pylist() == [None, b"\x00\xff", None]
+
+
+@pytest.mark.parametrize("cut", [0, 3, 40, -1, -8])
+def test_parquet_that_is_cut_is_refused(cut: int) -> None:
+    octets = ParquetForm().pack(RECORDS)
+    with pytest.raises(BadObject, match="Parquet"):
+        ParquetForm().unpack(octets[:cut])
+    newer = [msgspec.structs.replace(record, v=9) for record in RECORDS]
+    with pytest.raises(BadObject, match="version 9"):
+        ParquetForm().unpack(ParquetForm().pack(newer))
+
+
+def test_an_archive_reads_what_was_written_in_another_form(tmp_path: Path) -> None:
+    shelf = DirectoryShelf(tmp_path)
+    ObjectArchive(shelf).store("a.jsonl.gz", RECORDS)
+    archive = ObjectArchive(shelf, "parquet")
+    stored = archive.store(f"b{archive.suffix}", RECORDS)
+    assert archive.load("a.jsonl.gz") == archive.load("b.parquet") == ObjectArchive(shelf).load("b.parquet")
+    assert archive.fault_of("b.parquet", stored.sha256, 3) == ""
+    assert archive.fault_of("b.parquet", stored.sha256, 2) != ""
 
 
 def test_any_tool_reads_it() -> None:
