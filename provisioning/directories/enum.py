@@ -171,7 +171,7 @@ class EnumAdapter:
         directory = self._directory
         for place, task in enumerate(tasks):
             listing = task.listing
-            name = name_of(listing.number, directory.zone)
+            name = _name(listing.number, directory.zone)
             if name is None:
                 why = f"zone {directory.zone!r} is not for this number"
                 self._answers[place] = Answer(Finding.ABSENT if removes else Finding.REFUSED, why)
@@ -194,7 +194,7 @@ class EnumAdapter:
                 records = ()
             marker = _txt(marker_of(Owner(self._hub, listing.call_centre)))
             naptrs = frozenset(map(_naptr, records))
-            plans.append(_Plan(place, listing.number, dns.name.from_text(name), naptrs, marker))
+            plans.append(_Plan(place, listing.number, name, naptrs, marker))
         return plans
 
     def _taken(self, tasks: Sequence[Task]) -> list[Answer]:
@@ -420,6 +420,15 @@ class EnumAdapter:
 def _chunks(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
     for start in range(0, len(plans), CHUNK):
         yield plans[start : start + CHUNK]
+
+
+def _name(number: str, zone: str) -> dns.name.Name | None:
+    """A number's name; None when the zone is for others, or its own name leaves no room for numbers."""
+    words = name_of(number, zone)
+    try:
+        return None if words is None else dns.name.from_text(words)
+    except dns.name.NameTooLong:
+        return None
 
 
 def _as_published(plan: _Plan) -> _Step:

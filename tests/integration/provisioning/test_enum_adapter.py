@@ -240,6 +240,8 @@ def test_numbers_of_another_zone_are_not_asked_for(bind: NameServer, made: Made)
     [answer] = adapter.publish(fresh(1))
     assert answer == Answer(Finding.REFUSED, f"zone '4.4.{ZONE}' is not for this number")
     assert findings(adapter.withdraw(fresh(1))) == {Finding.ABSENT: 1}
+    endless = ".".join(["a" * 60] * 4)
+    assert findings(made(bind, zone=endless).publish(fresh(1))) == {Finding.REFUSED: 1}
 
 
 def test_a_zone_that_the_server_has_not_is_for_later(bind: NameServer, made: Made) -> None:
