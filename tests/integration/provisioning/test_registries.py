@@ -46,7 +46,7 @@ PUBLISHED = Path(provisioning.directories.__file__ or "").parent
 OPENAPI = json.loads((PUBLISHED / "registry-openapi.json").read_text())
 SCHEMA = xmlschema.XMLSchema(PUBLISHED / "registry.xsd")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 LARGE_OCTETS = 10_000
 USERS = (
     User(name="hub", password="pass word ü", token="t0ken", owner="us"),
@@ -466,13 +466,12 @@ DRIPPING = {
 }
 
 
-@BOTH
 @pytest.mark.parametrize("what", DRIPPING)
 @pytest.mark.parametrize("private", [False, True])
-async def test_an_answer_that_drips_has_an_end(kind: str, what: str, private: bool, certificate: Certificate) -> None:
+async def test_an_answer_that_drips_has_an_end(what: str, private: bool, certificate: Certificate) -> None:
     serve = partial(drip, octets=DRIPPING[what])
     fields: dict[str, Any] = {"timeout_s": 0.5, "ca_file": str(certificate.cert_file)}
-    with raw_server(serve, certificate if private else None) as url, adapter(kind, url, **fields) as ours:
+    with raw_server(serve, certificate if private else None) as url, adapter("rest", url, **fields) as ours:
         await fails(ours, r"no answer from 127\.0\.0\.1:\d+ within 0\.5 s")
 
 
