@@ -1,0 +1,45 @@
+"""What is written, and what is not, before and after the level changes."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from ops import logs
+
+
+@pytest.fixture
+def kept() -> Iterator[None]:
+    """Leave logging as it was found."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    logs.keep_to("info")
+
+
+def test_a_level_that_changes_counts_for_loggers_that_are_in_use(kept: None) -> None:
+    stream = io.StringIO()
+    logs.configure("warning", "json", stream)
+    log = structlog.get_logger("test")
+    log.info("no")
+    log.warning("one")
+    logs.keep_to("debug")
+    log.debug("two")
+    logs.keep_to("error")
+    log.warning("no")
+    log.error("three")
+    try:
+        raise RuntimeError("a fault")
+    except RuntimeError:
+        log.exception("four")
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(entry["event"], entry["level"]) for entry in written] == [
+        ("one", "warning"),
+        ("two", "debug"),
+        ("three", "error"),
+        ("four", "error"),
+    ]
