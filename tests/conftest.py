@@ -75,7 +75,7 @@ _PROGRAMS = {
     "curl": ["curl", "--version"],
     "node": ["node", "--version"],
 }
-_PEERS = ["slixmpp", "smpplib"]
+_PEERS = ["slixmpp", "smpplib", "zeep"]
 
 
 def _program_versions() -> Iterator[str]:
