@@ -9,6 +9,7 @@ erasure too; what a legal hold keeps; and that there was an erasure: when, by wh
 
 1. Texts that are on their way are dropped first. The daemon holds them in memory, so it is asked to; what is on the
    wire at that moment ends by itself, and is erased by asking again.
+   Who follows the feed is let see what has happened, or charging records would miss what is erased within a second.
 2. Each step looks for what is there, and takes that away: whoever is killed starts again from the beginning, and who
    asks twice finds nothing the second time.
 3. An object of the archive is replaced by a new one without the person. Only when the index names the new one is the
@@ -26,8 +27,8 @@ import sqlalchemy
 import trio
 from sqlalchemy import delete, or_, select, update
 
+from hub import feed, operations
 from hub import keeping_ledger as ledger
-from hub import operations
 from hub.keeping import Archive, Keeper
 from hub.keeping_ledger import Changed, Found, Shelved
 from hub.keeping_record import Record
@@ -150,6 +151,8 @@ class Eraser:
             self._holds = (await self._keeper.read_rules()).holds
             await self._note("erasure begun", {"reason": self._request.reason})
             await self._drop_pending()
+            if not self._request.is_stopped:
+                await self._wait_for_followers()
             while True:
                 try:
                     self._revision, book = await self._store.read(ledger.rulebook)
@@ -186,6 +189,18 @@ class Eraser:
                 if not left:
                     return
                 self._tell(f"{left} messages are on their way: waiting until they are dropped")
+                await trio.sleep(POLL_S)
+                await self._keeper.renew()
+
+    async def _wait_for_followers(self) -> None:
+        """Let whoever follows the feed (charging records) see what has happened by now: it joins messages by id."""
+        last = await self._store.read(feed.last)
+        with trio.move_on_after(self._request.patience_s):
+            while True:
+                least = await self._store.read(ledger.least_position)
+                if least is None or least >= last:
+                    return
+                self._tell("waiting until all who follow the feed have seen it")
                 await trio.sleep(POLL_S)
                 await self._keeper.renew()
 

@@ -160,7 +160,7 @@ class Keeper:
         self._holder = holder
         self._book = Rulebook()
         self._revision = -1
-        self._has_warned = False
+        self._has_warned = self._is_held_up = False
         self._renewed_at = 0.0
         self._began_us, self._began_at = clock(), time.monotonic()
 
@@ -262,6 +262,10 @@ class Keeper:
             await self._store.transact(
                 lambda tx, at=position: ledger.move_cursor(tx, name, at, word)  # type: ignore[misc]
             )
+            if is_over != self._is_held_up:
+                self._is_held_up = is_over
+                if is_over:
+                    log.warning("a follower of the feed is behind: what it has not seen is kept")
             if is_over or len(found) < READ_PAGE:
                 return
 

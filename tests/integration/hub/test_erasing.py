@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy
+import trio
 
-from hub import journal, opt_out_ledger
+from hub import feed, journal, opt_out_ledger
 from hub.erasing import Eraser, Report, Request
 from hub.keeping_tables import archive_object
 from hub.model import Kind, State
@@ -233,6 +234,27 @@ async def test_killed_while_it_rewrites_it_goes_on_when_asked_again(
     rows = await stock.rows(archive_object)
     assert sorted(row.name for row in rows) == sorted(after)
     assert all(archive.fault_of(row.name, row.sha256, row.messages) == "" for row in rows)
+
+
+async def test_who_follows_the_feed_sees_what_happened_first(stock: Stock) -> None:
+    """Charging records are made of messages that the feed names."""
+    put = await stock.put(HOUR)
+    await stock.publish(HOUR)
+    await stock.store.transact(lambda tx: feed.begin(tx, "charging"))
+    await stock.publish(HOUR)
+    seen: list[bool] = []
+    request = msgspec.structs.replace(ASK, patience_s=60.0)
+
+    async def follow() -> None:
+        while not await stock.store.read(lambda tx: audit.read(tx, kind="person")):  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        seen.append(put in await stock.ids())
+        await stock.store.transact(lambda tx: feed.advance(tx, "charging", feed.last(tx)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follow)
+        assert (await eraser(stock, request=request).erase()).messages == 1
+    assert seen == [True]
 
 
 async def test_beside_a_running_hub(any_world: World, fast_clock: Clock) -> None:
