@@ -250,3 +250,19 @@ async def test_pages_that_are_only_read() -> None:
         post = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         assert (await converse(port, post)).startswith(b"HTTP/1.1 405 ")
         nursery.cancel_scope.cancel()
+
+
+async def test_too_large_a_body_is_told_in_both_versions_of_http(certificate: Certificate, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 8 * MIB)
+    settings = {"tls_cert_file": str(certificate.cert_file), "tls_key_file": str(certificate.key_file)}
+    async with serving(**settings) as port:
+        for version in ("--http1.1", "--http2"):
+            argv = ["curl", "-sS", version, "--cacert", str(certificate.cert_file), "-o", "/dev/null"]
+            argv += ["-w", "%{http_code} %{http_version}", "-H", "Expect:", "--data-binary", f"@{tmp_path}/large"]
+            ended = await trio.run_process([*argv, f"https://localhost:{port}/body"], capture_stdout=True, check=False)
+            status, spoken = ended.stdout.decode().split()
+            assert status == "413"
+            assert spoken == version.removeprefix("--http").removesuffix(".0")
+        assert (await trio.run_process([*argv[:-2], f"https://localhost:{port}/a"], capture_stdout=True)).stdout[
+            :3
+        ] == b"200"
