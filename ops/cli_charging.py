@@ -79,9 +79,7 @@ def forget_command(config: Config) -> None:
     What is in no file then gets no record. When charging is set again, it begins with what happens from then on.
     """
     if config.charging.directory:
-        raise CommandRefused(
-            "charging.directory is set: the daemon would begin anew; take it out first"
-        )
+        raise CommandRefused("charging.directory is set: the daemon would begin anew; take it out first")
 
     def work(tx: Transaction) -> bool:
         was_there = feed.forget(tx, NAME)
