@@ -109,6 +109,8 @@ class DirectoryPublisher:
         answers, failure = await self._call(claimed)
         await self._settle(claimed.rows, answers, listings, waits)
         if not failure:
+            if self._failures:
+                self._log.info("the directory answers again", failures=self._failures)
             self._failures = 0
             return 0.0
         self._failures += 1

@@ -52,7 +52,7 @@ DIRECTORY = """
 name = "{name}"
 adapter = "file"
 drop_directory = "{folder}"
-batch = 50
+batch = 100
 retry_first_s = 0.1
 retry_longest_s = 1
 """
@@ -136,7 +136,7 @@ def test_each_number_is_told_once_whatever_instant_the_publisher_dies_at(
     run(configuration, "apply", str(configuration))
     asked = ("publish", "--call-centre", "acme", "--now")
     for kill in range(KILLS):
-        kill_after(configuration, registries[0], 4 * kill, chance, *asked)
+        kill_after(configuration, registries[0], 2 * kill + 1, chance, *asked)
     output = run(configuration, *asked)
     assert output.endswith(f"{2 * SIZE:,} of {2 * SIZE:,} active\n"), output
     for name, registry in zip(DIRECTORIES, registries, strict=True):
@@ -146,7 +146,7 @@ def test_each_number_is_told_once_whatever_instant_the_publisher_dies_at(
         assert set(registry.told.values()) == {1}, f"seed {seed}"
         assert len(registry.listed) == SIZE
     gone = ("withdraw", "--call-centre", "acme", "--now")
-    kill_after(configuration, registries[0], len(registries[0].files) + 5, chance, *gone)
+    kill_after(configuration, registries[0], len(registries[0].files) + 3, chance, *gone)
     run(configuration, *gone)
     for registry in registries:
         assert registry.listed == {}
