@@ -112,6 +112,7 @@ class Spool:
         except msgspec.MsgspecError as error:
             raise BadState(path, str(error)) from error
         kept = {_hidden(self.directory / name) for name in state.names}
+        path.with_name(f"{path.name}{_PART}").unlink(missing_ok=True)
         for leftover in self.directory.glob(f"{_HIDDEN}{self._node}_-_*{_PART}"):
             if leftover not in kept:
                 leftover.unlink()
