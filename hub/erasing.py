@@ -27,7 +27,7 @@ import sqlalchemy
 import trio
 from sqlalchemy import delete, or_, select, update
 
-from hub import feed, operations
+from hub import feed, journal, operations
 from hub import keeping_ledger as ledger
 from hub.keeping import Archive, Keeper
 from hub.keeping_ledger import Changed, Found, Shelved
@@ -43,6 +43,7 @@ from threading_tokens import TokenError, registry
 from threading_tokens.tables import thread_table
 
 SCAN_PAGE = 20_000  # messages looked through in one read
+MOST_AUDIT_ROWS = 100_000  # in one go: the audit has a row for what operators did about a person, not for each text
 POLL_S = 0.2
 AUDIT_KIND = "person"
 _OPT_OUT = "opt-out"
@@ -140,7 +141,7 @@ class Eraser:
             report.messages += sum(each.subject.state >= State.ACCEPTED for each in going)
         report.parts = await self._store.read(lambda tx: len(self._parts(tx)))
         report.threads = await self._store.read(lambda tx: len(self._threads(tx)))
-        report.audit_rows = await self._store.read(lambda tx: len(self._audit_rows(tx, 1_000_000)))
+        report.audit_rows = await self._store.read(lambda tx: len(self._audit_rows(tx, MOST_AUDIT_ROWS)))
         await self._walk_archive(report, changes=False)
         return report
 
@@ -185,10 +186,11 @@ class Eraser:
         """Have pending messages dropped, until there are none or patience ends. Their receipts are pending in turn."""
         with trio.move_on_after(self._request.patience_s):
             while True:
-                left = await self._store.transact(self._ask_for_drops, rows=100)
-                if not left:
+                ids = await self._store.read(self._pending)
+                if not ids:
                     return
-                self._tell(f"{left} messages are on their way: waiting until they are dropped")
+                await self._store.transact(lambda tx, ids=ids: self._ask_for_drops(tx, ids), rows=len(ids))  # type: ignore[misc]
+                self._tell(f"{len(ids)} messages are on their way: waiting until they are dropped")
                 await trio.sleep(POLL_S)
                 await self._keeper.renew()
 
@@ -204,25 +206,32 @@ class Eraser:
                 await trio.sleep(POLL_S)
                 await self._keeper.renew()
 
-    def _ask_for_drops(self, tx: Transaction) -> int:
-        """Ask for what was not asked for yet. Returns: how many are pending."""
-        found = ledger.with_threads(tx, tx.sql.execute(self._pending_query()).all())
-        ids = [each.subject.id for each in self._sorted_out(found, Report())]
+    def _pending(self, tx: Transaction) -> list[int]:
+        """Messages on their way that no hold keeps, a page at most."""
+        rows = {row[0]: row for query in self.pending_queries() for row in tx.sql.execute(query).all()}
+        found = ledger.with_threads(tx, list(rows.values())[: ledger.REMOVE_PAGE])
+        return sorted(each.subject.id for each in self._sorted_out(found, Report()))
+
+    def pending_queries(self) -> list[sqlalchemy.Select[Any]]:
+        """Messages on their way to the person, and from them: by the indexes over what is pending."""
+        c, people = message.c, self._request.people
+        columns = [c[name] for name in journal.MESSAGE_COLUMNS]
+        own = [] if self._request.call_centre is None else [c.call_centre == self._request.call_centre]
+        pending = select(*columns).where(sqlalchemy.text("message.state < 2"), *own)
+        return [pending.where(side.in_(people)) for side in (c.destination, c.source)]
+
+    def _ask_for_drops(self, tx: Transaction, ids: Sequence[int]) -> None:
+        """Ask for what was not asked for yet."""
         now_us = self._clock()
         if self._request.is_stopped:
-            dropped = update(message).where(message.c.id.in_(ids)).values(state=State.DROPPED.value, done_us=now_us)
-            tx.sql.execute(dropped)
-            return len(ids)  # their receipts were pending too, and there may be more of them than a page
+            waiting = (message.c.id.in_(ids), sqlalchemy.text("message.state < 2"))
+            tx.sql.execute(update(message).where(*waiting).values(state=State.DROPPED.value, done_us=now_us))
+            return
         asked = set(tx.sql.execute(select(operator_request.c.message_id)).scalars())
         for message_id in ids:
             if message_id not in asked:
                 drop = operations.Request(self._store.new_id(), "drop", message_id, self._request.who[:80], now_us)
                 operations.ask(tx, drop)
-        return len(ids)
-
-    def _pending_query(self) -> sqlalchemy.Select[Any]:
-        query = ledger.page_query(0, (1 << 63) - 1, ledger.REMOVE_PAGE)
-        return query.where(sqlalchemy.text("message.state < 2"), *self._own())
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -307,29 +316,31 @@ class Eraser:
 
     async def _erase_threads(self, report: Report) -> None:
         """Threads are ended first, so that nobody goes on in them; those with a message on its way stay ended."""
+        # Looked up beside the writer, which reads no whole table: the message path waits for it.
+        parts = await self._store.read(self._parts)
+        if parts:
+            which = arrived_part.c.id.in_(parts), sqlalchemy.text("arrived_part.message_id = 0")
+            gone = await self._store.transact(lambda tx: tx.sql.execute(delete(arrived_part).where(*which)).rowcount)
+            report.parts += int(gone)
+        threads = await self._store.read(self._threads)
+        for start in range(0, len(threads), ledger.REMOVE_PAGE):
+            page = threads[start : start + ledger.REMOVE_PAGE]
+            report.threads += await self._store.transact(
+                lambda tx, page=page: self._end_threads(tx, page),  # type: ignore[misc]
+                rows=len(page),
+            )
 
-        def work(tx: Transaction) -> tuple[int, int]:
-            now_us = self._clock()
-            parts = self._parts(tx)
-            if parts:
-                tx.sql.execute(delete(arrived_part).where(arrived_part.c.id.in_(parts)))
-            threads = self._threads(tx)[: ledger.REMOVE_PAGE]
-            for _, call_centre, token, closed_us in threads:
-                if not closed_us:
-                    told: dict[str, Any] = {"by": self._request.who, "reason": "erased", "now_us": now_us}
-                    with suppress(TokenError):  # it ended by itself at this moment
-                        registry.release(tx, call_centre, token, new_id=self._store.new_id, **told)
-            return len(parts), ledger.remove_threads(tx, [each[0] for each in threads], self._holds)
+    def _end_threads(self, tx: Transaction, threads: Sequence[tuple[int, str, str, int]]) -> int:
+        """End those that are open, and remove those without messages. Returns: how many were removed."""
+        for _, call_centre, token, closed_us in threads:
+            if not closed_us:
+                told: dict[str, Any] = {"by": self._request.who, "reason": "erased", "now_us": self._clock()}
+                with suppress(TokenError):  # it ended by itself at this moment
+                    registry.release(tx, call_centre, token, new_id=self._store.new_id, **told)
+        return ledger.remove_threads(tx, [each[0] for each in threads], self._holds)
 
-        while True:
-            parts, threads = await self._store.transact(work, rows=ledger.REMOVE_PAGE)
-            report.parts += parts
-            report.threads += threads
-            if not threads:
-                return
-
-    def _audit_rows(self, tx: Transaction, limit: int = audit.REDACT_PAGE, after: int = 0) -> list[audit.AuditRow]:
-        rows = audit.find(tx, self._request.people, limit, after)
+    def _audit_rows(self, tx: Transaction, limit: int) -> list[audit.AuditRow]:
+        rows = audit.find(tx, self._request.people, limit)
         wanted = self._request.call_centre
         if wanted is None:
             return rows
@@ -347,12 +358,14 @@ class Eraser:
             return  # who did what to whom is part of the matter
         request = self._request
 
-        def work(tx: Transaction) -> int:
-            ids = [row.id for row in self._audit_rows(tx, 1_000_000)][: audit.REDACT_PAGE]
-            return audit.redact(tx, ids, who=request.who, reason=request.reason, now_us=self._clock())
+        rows = await self._store.read(lambda tx: self._audit_rows(tx, MOST_AUDIT_ROWS))
+        for start in range(0, len(rows), audit.REDACT_PAGE):
+            ids = [row.id for row in rows[start : start + audit.REDACT_PAGE]]
 
-        while redacted := await self._store.transact(work, rows=audit.REDACT_PAGE):
-            report.audit_rows += redacted
+            def work(tx: Transaction, ids: Sequence[int] = ids) -> int:
+                return audit.redact(tx, ids, who=request.who, reason=request.reason, now_us=self._clock())
+
+            report.audit_rows += await self._store.transact(work, rows=len(ids))
             await self._keeper.renew()
 
     # --- the archive -------------------------------------------------------------------------------------------------

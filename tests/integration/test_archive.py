@@ -34,7 +34,7 @@ SERVER = TESTS.parent / ".venv-peers/bin/moto_server"
 def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A private S3: moto's server, which is what there is to install here; it keeps objects in memory."""
     if not SERVER.exists():
-        pytest.skip("moto's server is not installed: ops/setup/setup peers")
+        pytest.fail("moto's server is missing: ops/setup/setup peers", pytrace=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
