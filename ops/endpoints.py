@@ -221,14 +221,13 @@ class Endpoints:
         by_how = {how: [change.endpoint for change in changes if change.how is how] for how in How}
         for name in sorted(by_how[How.ADDED], key=_makers_first):
             self._make(name, known[name].entry, prepared.settings[name])
+            self.known[name] = known[name]
+            self._start(name)
         for name in sorted(by_how[How.CHANGED], key=_makers_first):
             self._adopt(name, known[name].entry, prepared.settings[name])
+            self.known[name] = known[name]
         self._regroup({change.endpoint for change in changes}, known)
         self._hub.directory = directory
-        for name in (*by_how[How.ADDED], *by_how[How.CHANGED]):
-            self.known[name] = known[name]
-        for name in by_how[How.ADDED]:
-            self._start(name)
         waiting: dict[str, int] = {}
         for kinds in ("group",), ("link", "account", "desk"):  # a link goes when no group has parts on it any more
             async with trio.open_nursery() as parting:
@@ -294,7 +293,9 @@ class Endpoints:
     async def _remove(self, name: str, waiting: dict[str, int]) -> None:
         kind, _, key = name.partition(":")
         if kind == "account":
-            await self._expel(self.accounts.pop(key))
+            account = self.accounts.pop(key, None)
+            if account is not None:
+                await self._expel(account)
         elif kind == "group":
             self.groups[key].close()
         else:
