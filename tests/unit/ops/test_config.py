@@ -245,7 +245,8 @@ def test_every_setting_can_be_set():
     overrides = {}
     for field in SETTINGS:
         if field.form is not Form.SECRET and field.default:
-            overrides[field.name] = str(field.default)
+            default = field.default
+            overrides[field.name] = ",".join(default) if isinstance(default, tuple) else str(default)
     config = read_config("", "", HERE, overrides)
     assert msgspec.structs.replace(config, overrides=()) == read_config("", "", HERE)
     assert {field.name.partition(".")[0] for field in SETTINGS} == set(SECTIONS)
