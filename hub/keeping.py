@@ -398,33 +398,49 @@ class Keeper:
             await trio.to_thread.run_sync(archive.remove, planned.superseded)
             planned = msgspec.structs.replace(planned, superseded="")
             await self._store.transact(lambda tx: ledger.shelve(tx, [planned]))
-        ids = planned.message_ids
-        if not planned.is_stored:
-            found = [
-                each
-                for each in await self._store.read(lambda tx: ledger.by_ids(tx, ids))
-                if self._book.decide(each.subject, self._clock()).is_due(NEVER_US - 1)
-            ]
-            if not found:  # erased, or held, meanwhile
-                await trio.to_thread.run_sync(archive.remove, planned.name)
-                await self._store.transact(lambda tx: ledger.unshelve(tx, planned.id))
-                return
-            records = [record_of(each.row, each.thread) for each in found]
-            stored = await trio.to_thread.run_sync(archive.store, planned.name, records)
-            ids = [each.subject.id for each in found]
-            planned = msgspec.structs.replace(
-                planned,
-                is_stored=1,
-                ids=msgspec.json.encode(ids).decode(),
-                messages=len(ids),
-                octets=stored.octets,
-                sha256=stored.sha256,
-            )
-            await self._store.transact(lambda tx: ledger.shelve(tx, [planned]))
-            self.tally.objects += 1
+        made = await self._make(archive, planned)
+        if made is None:
+            return
+        planned, ids = made, made.message_ids
         self.tally.archived += await self._remove(ids)
         done = msgspec.structs.replace(planned, ids="")
         await self._store.transact(lambda tx: ledger.shelve(tx, [done]))
+
+    async def _make(self, archive: Archive, planned: Shelved) -> Shelved | None:
+        """Make an object of those of its messages that are due now; what was held or erased since is not in it.
+
+        Returns: its row of the index; None when nothing is left to archive, and the object is gone.
+        """
+        ids = planned.message_ids
+        found = await self._store.read(lambda tx: ledger.by_ids(tx, ids))
+        due = [each for each in found if self._book.decide(each.subject, self._clock()).is_due(NEVER_US - 1)]
+        if planned.is_stored:
+            stay = {each.subject.id for each in found} - {each.subject.id for each in due}
+            if not stay:
+                return planned
+            # Some of its messages are in it alone by now.
+            records = await trio.to_thread.run_sync(archive.load, planned.name)
+            records = [record for record in records if record.id not in stay]
+        else:
+            records = [record_of(each.row, each.thread) for each in due]
+        if not records:
+            empty = msgspec.structs.replace(planned, is_stored=0, ids="")  # whoever finds it so removes it
+            await self._store.transact(lambda tx: ledger.shelve(tx, [empty]))
+            await trio.to_thread.run_sync(archive.remove, planned.name)
+            await self._store.transact(lambda tx: ledger.unshelve(tx, planned.id))
+            return None
+        stored = await trio.to_thread.run_sync(archive.store, planned.name, records)
+        made = msgspec.structs.replace(
+            planned,
+            is_stored=1,
+            ids=msgspec.json.encode([each.subject.id for each in due]).decode(),
+            messages=len(records),
+            octets=stored.octets,
+            sha256=stored.sha256,
+        )
+        await self._store.transact(lambda tx: ledger.shelve(tx, [made]))
+        self.tally.objects += 1
+        return made
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 

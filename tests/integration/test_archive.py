@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from hub.keeping import ArchiveError, Stored
+from hub.keeping_ledger import Removed
 from hub.keeping_record import Record
 from hub.keeping_tables import archive_object
 from hub.model import State
@@ -251,6 +252,36 @@ async def test_a_hold_between_plan_and_object_is_obeyed(stock: Stock, tmp_path: 
     await stock.keeper(ObjectArchive(shelf)).round()
     assert await stock.ids() == put[:1]
     assert [each.id for records in objects(shelf).values() for each in records] == put[1:]
+
+
+async def test_a_hold_between_object_and_removal_is_obeyed(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some messages are removed and in the object alone; of the others one is held: it leaves the object again."""
+    monkeypatch.setattr("hub.keeping_ledger.REMOVE_PAGE", 2)
+    await stock.add(rule("all", 1, action="archive"))
+    sources = ["+13105550001", "+13105550002", "+12025551212", "+13105550004"]
+    put = [await stock.put(4 * DAY, source=source) for source in sources]
+    shelf = DirectoryShelf(tmp_path / "archive")
+    removals, original = 0, stock.store.transact
+
+    async def transact(work: Callable[..., Any], *, rows: int = 1) -> Any:
+        nonlocal removals
+        answer = await original(work, rows=rows)
+        if isinstance(answer, tuple) and isinstance(answer[0], Removed):
+            removals += 1
+            await stock.add(hold("matter", "+1202*"))  # the next removal finds the rules changed
+        return answer
+
+    monkeypatch.setattr(stock.store, "transact", transact)
+    monkeypatch.setattr("hub.keeping.CHANGED_S", 0.0)
+    await stock.keeper(ObjectArchive(shelf)).round()
+    assert removals >= 2
+    assert await stock.ids() == [put[2]]
+    assert [each.id for records in objects(shelf).values() for each in records] == [put[0], put[1], put[3]]
+    (row,) = await stock.rows(archive_object)
+    assert (row.ids, row.messages) == ("", 3)
+    assert ObjectArchive(shelf).fault_of(row.name, row.sha256, row.messages) == ""
 
 
 def test_a_folder_that_may_not_be_left(tmp_path: Path) -> None:
