@@ -6,6 +6,7 @@ an HTML comment right before a block, or at the head of the page for all of it, 
 
 ==============================  ====================================================================================
 ``<!-- with: daemon -->``       at the head: what the commands need: see ``scene.STARTED``
+``<!-- run by: tests/… -->``    at the head: a test of its own runs the page
 ``<!-- in the background -->``  what the block starts goes on until the page ends; what it prints is waited for
 ``<!-- exits: 2 -->``           its last command ends with this status
 ``<!-- input: secret -->``      is typed (a line) at each of its commands
@@ -29,6 +30,7 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _HEAD = re.compile(r"^<!-- with: ([\w, -]+) -->$", re.MULTILINE)
+_RUN_BY = re.compile(r"^<!-- run by: ([\w./]+) -->$", re.MULTILINE)
 TYPED = re.compile(r"^(?:smshub|make|docker|podman|sudo|systemctl|curl|apt-get|pip|python3?|psql|pg_dump|createdb) ")
 """How a line begins that is a command, wherever it stands."""
 
@@ -100,17 +102,19 @@ class Page(msgspec.Struct, frozen=True):
         path: its file.
         scene: what its commands need beside them: ``"daemon"``, or nothing.
         blocks: its fenced blocks.
+        run_by: the test that runs it, where that is another than that of all pages; or empty.
     """
 
     path: Path
     scene: tuple[str, ...]
     blocks: tuple[Block, ...]
+    run_by: str
 
 
 def read_page(path: Path) -> Page:
     """Read a page."""
     text = path.read_text()
-    head = _HEAD.search(text)
+    head, run_by = _HEAD.search(text), _RUN_BY.search(text)
     scene = tuple(word.strip() for word in head[1].split(",")) if head else ()
     blocks = tuple(
         Block(
@@ -123,7 +127,7 @@ def read_page(path: Path) -> Page:
         )
         for found in _FENCE.finditer(text)
     )
-    return Page(path, scene, blocks)
+    return Page(path, scene, blocks, run_by[1] if run_by else "")
 
 
 def pages() -> list[Page]:

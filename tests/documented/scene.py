@@ -40,6 +40,8 @@ DEAD, THREAD = "382700674988638208", "382700674997026816"
 """The ids that pages show of a dead letter and a thread."""
 
 PORTS = ("2775", "2776", "5347", "8443", "8080", "9464")
+SECRETS = {"SMSHUB_ACME_PASSWORD": "secret", "REGISTRY_PASSWORD": "soap-password", "REGISTRY_TOKEN": "rest-token"}
+"""The variables that pages read secrets from."""
 _SHELL = re.compile(r"[|<>&;$`*\\]")  # what a shell has to read
 
 
@@ -144,7 +146,7 @@ class Walk:
             **{name: value for name, value in os.environ.items() if not name.startswith("SMSHUB")},
             "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
             "SMSHUB_CONFIG": str(config),
-            "SMSHUB_ACME_PASSWORD": "secret",
+            **SECRETS,
         }
 
     def moved(self, text: str) -> str:
@@ -195,7 +197,7 @@ class Walk:
             for name in [name for name in os.environ if name.startswith("SMSHUB")]:
                 patch.delenv(name)
             for name, value in self._environment.items():
-                if name.startswith("SMSHUB"):
+                if name.startswith("SMSHUB") or name in SECRETS:
                     patch.setenv(name, value)
             result = runner.invoke(main, shlex.split(line)[1:], input=typed)
         if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -9,10 +9,10 @@ import pytest
 from tests.documented.pages import DOCS, ROOT, TYPED, Block, Page, pages
 from tests.documented.scene import STARTED, Scene, template, walking
 
-WALKED = (ROOT / "README.md", DOCS / "tutorial/first-text.md")  # by test_tutorial
 GENERATED = (DOCS / "reference/cli.md",)
 
-PAGES = [page for page in pages() if page.path not in (*WALKED, *GENERATED)]
+ELSEWHERE = [page for page in pages() if page.run_by]
+PAGES = [page for page in pages() if not page.run_by and page.path not in GENERATED]
 RUN = [page for page in PAGES if any(block.commands and not block.not_run for block in page.blocks)]
 
 
@@ -31,6 +31,11 @@ def test_what_the_page_says_works(page: Page, scene: Scene, tmp_path: Path, monk
 
 def test_scenes_are_known() -> None:
     assert {name for page in PAGES for name in page.scene} <= STARTED.keys()
+
+
+@pytest.mark.parametrize("page", ELSEWHERE, ids=lambda page: page.path.name)
+def test_what_runs_a_page_of_its_own_reads_it(page: Page) -> None:
+    assert page.path.name in (ROOT / page.run_by).read_text()
 
 
 def test_no_command_is_passed_over() -> None:
