@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from ops.cli import main
+from ops.config import read_config
 from tests.documented.pages import DOCS, ROOT, TYPED, Block, Page, pages
 from tests.documented.scene import STARTED, Scene, template, walking
 
@@ -54,3 +60,42 @@ def test_no_command_is_passed_over() -> None:
 def test_what_is_not_run_says_why() -> None:
     blocks = [block for page in PAGES for block in page.blocks if block.remark.startswith("not run")]
     assert [str(block) for block in blocks if len(block.not_run) < 10] == []
+
+
+# --- what is not run: the commands exist, and the configurations are read --------------------------------------------
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """Commands that these tests do not give: the block that has them, and the line."""
+    for page in [*PAGES, *ELSEWHERE]:
+        for block in page.blocks:
+            if page.run_by or block.not_run:
+                lines = [command.line for command in block.commands] or block.text.replace("\\\n", " ").splitlines()
+                yield from ((str(block), line) for line in lines if line.startswith("smshub "))
+
+
+@pytest.mark.parametrize(("where", "line"), sorted(set(_lines())))
+def test_the_commands_that_are_not_run_exist(where: str, line: str) -> None:
+    words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
+    command: click.Command = main
+    with click.Context(main) as context:
+        while isinstance(command, click.Group):
+            assert words, f"{where}: {line} is no whole command"
+            found = command.get_command(context, words[0])
+            assert found is not None, f"{where}: there is no {words[0]} in {line}"
+            command = found
+            words.pop(0)
+    names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= names, f"{where}: {line}"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for page in [*PAGES, *ELSEWHERE] for b in page.blocks if b.language == "toml" and not b.file],
+    ids=str,
+)
+def test_the_configurations_of_the_pages_are_read(block: Block, tmp_path: Path) -> None:
+    text = re.sub(r'"/run/credentials/[^"]*/|"/etc/smshub/', '"', block.text)  # files of other machines: here
+    for file in re.findall(r'file = "(.+?)"', text):
+        (tmp_path / file).touch()
+    read_config(text, str(block), tmp_path)

@@ -20,11 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from ops.cli import main
-from ops.config import read_config
 from tests import fixtures_prosody
 from tests.documented.pages import patterns_of, plain
 from tests.fixtures_prosody import PEER_PYTHON, ROOT, Csr
@@ -255,43 +252,3 @@ def test_the_readme_takes_the_same_way() -> None:
 def test_every_file_of_the_folder_is_on_the_page() -> None:
     assert {name for name, _, _ in blocks(PAGE) if name} == {file.name for file in FILES.iterdir() if file.is_file()}
     assert len((FILES / "smshub.toml").read_text().splitlines()) <= 40
-
-
-# --- the other pages: their commands are not run, but they exist, and their configurations are read ------------------
-
-_PAGES = [README, PAGE, *sorted((ROOT / "docs/howto").glob("*.md")), ROOT / "docs/reference/simulators.md"]
-
-
-def _commands() -> Iterator[tuple[str, str]]:
-    for page in _PAGES:
-        for _, language, text in blocks(page):
-            if language in ("", "sh"):
-                yield from (
-                    (page.name, line.removeprefix(".venv/bin/"))
-                    for line in text.splitlines()
-                    if line.removeprefix(".venv/bin/").startswith("smshub ")
-                )
-
-
-@pytest.mark.parametrize(("page", "line"), sorted(set(_commands())))
-def test_the_commands_of_the_pages_exist(page: str, line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    command: click.Command = main
-    while isinstance(command, click.Group):
-        assert words, f"{page}: {line} is no whole command"
-        assert words[0] in command.commands, f"{page}: there is no {words[0]} in {line}"
-        command = command.commands[words.pop(0)]
-    names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= names, f"{page}: {line}"
-
-
-_configurations = [
-    (page.name, text) for page in _PAGES for name, language, text in blocks(page) if language == "toml" and not name
-]
-
-
-@pytest.mark.parametrize(("page", "text"), _configurations)
-def test_the_configurations_of_the_pages_are_read(page: str, text: str, tmp_path: Path) -> None:
-    for file in re.findall(r'^\w+_file = "(.+)"$', text, re.MULTILINE):
-        (tmp_path / file).touch()
-    read_config(text, page, tmp_path)
