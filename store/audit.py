@@ -8,6 +8,7 @@ transaction, others wait for its end.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -51,7 +52,9 @@ __all__ = [
 ]
 
 VERIFY_PAGE = 2_000
+FIND_PAGE = 2_000
 REDACT_PAGE = 500  # ids that one row of the audit names
+MAX_REASON_CHARACTERS = 1_000  # what names the ids must not be cut, or nobody could tell a redaction from tampering
 _HEAD_ID = 1
 
 audit_table = Table(
@@ -181,7 +184,9 @@ def verify(tx: Transaction, known: Head | None = None) -> Verdict:
 
 
 def find(tx: Transaction, words: Sequence[str], limit: int = REDACT_PAGE, after: int = 0) -> list[AuditRow]:
-    """Rows whose key or detail holds one of these words somewhere: what erasing a person looks for. Reads every row.
+    """Rows whose key or detail names one of these words: what erasing a person looks for. Reads every row.
+
+    A word is found where it stands alone: what is taken out is gone for ever, and +1202555121 is not +12025551212.
 
     Args:
         tx: a transaction.
@@ -189,12 +194,21 @@ def find(tx: Transaction, words: Sequence[str], limit: int = REDACT_PAGE, after:
         limit: at most so many, in order of id.
         after: only those with a higher id.
     """
-    c = audit_table.c
-    holds = [column.contains(word, autoescape=True) for word in words for column in (c.key, c.detail)]
-    if not holds:
+    wanted = [word for word in words if word]
+    if not wanted:
         return []
-    statement = select(audit_table).where(c.id > after, c.salt != "", or_(*holds)).order_by(c.id).limit(limit)
-    return [AuditRow(*row) for row in tx.sql.execute(statement)]
+    c = audit_table.c
+    holds = or_(*(column.contains(word, autoescape=True) for word in wanted for column in (c.key, c.detail)))
+    alone = re.compile(rf"(?<![\w+])(?:{'|'.join(re.escape(word) for word in wanted)})(?!\w)")
+    found: list[AuditRow] = []
+    while len(found) < limit:
+        statement = select(audit_table).where(c.id > after, c.salt != "", holds).order_by(c.id).limit(FIND_PAGE)
+        page = [AuditRow(*row) for row in tx.sql.execute(statement)]
+        found += [row for row in page if alone.search(row.key) or alone.search(row.detail)]
+        if len(page) < FIND_PAGE:
+            break
+        after = page[-1].id
+    return found[:limit]
 
 
 def redact(tx: Transaction, ids: Sequence[int], *, who: str, reason: str, now_us: int) -> int:
@@ -206,7 +220,7 @@ def redact(tx: Transaction, ids: Sequence[int], *, who: str, reason: str, now_us
         tx: a transaction.
         ids: of the rows; those that are not there or have no words any more are left alone.
         who: for the audit.
-        reason: for the audit; it must not hold what is taken out.
+        reason: for the audit; it must not hold what is taken out. Too long a one is cut.
         now_us: now.
 
     Returns: how many rows lost their words.
@@ -216,7 +230,7 @@ def redact(tx: Transaction, ids: Sequence[int], *, who: str, reason: str, now_us
     for start in range(0, len(rows), REDACT_PAGE):
         page = rows[start : start + REDACT_PAGE]
         tx.write(Op(_take_words, [(row_id, REDACTED, REDACTED, "") for row_id in page]))
-        detail = msgspec.json.encode({"ids": page, "reason": reason}).decode()
+        detail = msgspec.json.encode({"ids": page, "reason": reason[:MAX_REASON_CHARACTERS]}).decode()
         append(tx, [AuditEntry(now_us, who, REDACTION, AUDIT_KIND, f"{page[0]}…{page[-1]}", detail)])
     return len(rows)
 

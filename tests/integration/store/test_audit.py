@@ -161,3 +161,29 @@ async def test_redacted_rows_are_whole_and_say_nothing(books: Store) -> None:
     assert [row.action for row in rows[:3]] == ["redacted"] * 3
     again = await books.transact(lambda tx: audit.redact(tx, [rows[0].id, 5, 99_999], who="x", reason="", now_us=1))
     assert again == 0
+
+
+async def test_a_long_reason_does_not_hide_what_was_redacted(books: Store) -> None:
+    await append(books, *(entry(n) for n in range(600)))
+    ids = list(range(1, 601))
+    reason = "\n" * 20_000
+    assert await books.transact(lambda tx: audit.redact(tx, ids, who="x", reason=reason, now_us=1)) == 600
+    verdict = await whole(books)
+    assert (verdict.is_whole, verdict.redacted) == (True, 600), verdict
+
+
+async def test_a_word_is_found_where_it_stands_alone(books: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number begins others, and a short code is in the middle of many: their rows are somebody else's."""
+    monkeypatch.setattr(audit, "FIND_PAGE", 2)
+    alone = [
+        *("+4930123", "+4930999 +4930123", "*acme +4930123", "40404", "+4930999 40404"),
+        *('{"customer":"+4930123"}', '{"to":["40404"]}', "+4930122-+4930123"),
+    ]
+    within = ["+49301234", "+18005550100 +49301234", "140404", "404041", "+1404045", "x40404", "_40404"]
+    told = [entry(n, key=words) for n, words in enumerate([*within, *alone, *within])]
+    await append(books, *told, *(entry(n, detail=words) for n, words in enumerate([*alone, *within])))
+    found = await books.read(lambda tx: audit.find(tx, ["+4930123", "40404", ""]))
+    assert [row.key for row in found[: len(alone)]] == alone
+    assert [row.detail for row in found[len(alone) :]] == alone
+    assert [row.id for row in await books.read(lambda tx: audit.find(tx, ["40404"], 3, after=11))] == [11 + 1, 14, 26]
+    assert await books.read(lambda tx: audit.find(tx, [""])) == []
