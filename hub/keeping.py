@@ -112,6 +112,7 @@ class Tally(msgspec.Struct):
         threads, feed_rows: rows removed.
         objects: of the archive, written.
         failures: rounds that ended with an error.
+        done_us: when a round last did all that was due; when it was made, before the first.
     """
 
     erased: int = 0
@@ -120,6 +121,7 @@ class Tally(msgspec.Struct):
     feed_rows: int = 0
     objects: int = 0
     failures: int = 0
+    done_us: int = 0
 
 
 class LeaseTaken(Exception):
@@ -152,7 +154,7 @@ class Keeper:
         settings: KeepingSettings | None = None,
         holder: str = "daemon",
     ) -> None:
-        self.tally = Tally()
+        self.tally = Tally(done_us=clock())
         self._store = store
         self._clock = clock
         self._archive = archive
@@ -195,6 +197,8 @@ class Keeper:
                 except Changed:
                     await trio.sleep(CHANGED_S)  # somebody is at it
                     continue
+                if not self._is_held_up:
+                    self.tally.done_us = self._clock()
                 return
 
     def _distrust_clock(self) -> None:

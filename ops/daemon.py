@@ -28,6 +28,7 @@ from typing import Any
 
 import structlog
 import trio
+from prometheus_client.registry import Collector
 
 from hub import Hub, wall_clock_us
 from hub.retry import RetryWaits
@@ -36,13 +37,16 @@ from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
 from ops.config import Config
+from ops.endpoint_metrics import EndpointMetrics
 from ops.endpoints import Endpoints
 from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
 from ops.letter_watch import LetterWatch
-from ops.publishing_metrics import PublishingMetrics
+from ops.metric_families import ENUM, PUBLISHING, SampledMetrics
 from ops.readiness import NOBODY, READY, STOPPING, Supervisor
 from ops.reload import Answer, Reloader
+from ops.service_metrics import ServiceMetrics
+from ops.store_watch import StoreWatch, folders_of
 from provisioning import Directory, load_directory, verify_password
 from provisioning.publisher import Publisher
 from smpp.server import Limits
@@ -98,6 +102,7 @@ class Daemon:
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.letters = LetterWatch(store, hub.clock)
         self.api_counts = ApiCounts()
+        self.store_watch = StoreWatch(store, hub.clock, folders_of(config))
         self.ports: dict[str, int] = {}
         self.draining = False
         self._shutdown = trio.Event()
@@ -225,14 +230,25 @@ class Daemon:
     async def _serve_metrics(self, nursery: trio.Nursery) -> None:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
-        pages.registry.register(self.api_counts)
-        pages.registry.register(PublishingMetrics(self.publisher.samples))
-        if self.charging is not None:
-            pages.registry.register(self.charging)
+        for collector in self._collectors():
+            pages.registry.register(collector)
+        nursery.start_soon(self.store_watch.run)
         with _named(f"metrics {settings.host}:{settings.port}"):
             port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)
         self.ports["metrics"] = port
         log.info("listening", what="metrics", host=settings.host, port=port)
+
+    def _collectors(self) -> Iterator[Collector]:
+        """What metrics are read from, beside the hub."""
+        yield EndpointMetrics(self.endpoints)
+        yield ServiceMetrics(self.keeper, self.letters, self.reloader, self.hub.clock, lambda: self.draining)
+        yield SampledMetrics(self.publisher.samples, PUBLISHING)
+        yield self.store_watch
+        yield self.api_counts
+        if self.charging is not None:
+            yield self.charging
+        if self.answers is not None:
+            yield SampledMetrics(self.answers.samples, ENUM)
 
     async def _serve_api(self, nursery: trio.Nursery) -> None:
         # Here: who does not serve it need not hold its libraries in memory.

@@ -1,5 +1,8 @@
 """Metrics for Prometheus, health and readiness. Values are read from snapshots when somebody asks.
 
+What each metric is, is in ``ops.metrics_table``. Here are those of the message path; others are beside what they tell
+of.
+
 | path | what it says |
 | --- | --- |
 | `/metrics` | everything, in Prometheus's text format |
@@ -16,39 +19,40 @@ from typing import Any
 
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from hub import Hub
+from ops.metric_families import family
 from ops.web import Page
 from store import Store, StoreError
 
 READY_S = 2.0  # probes are given a few seconds
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
-EVENTS: dict[str, tuple[str, str]] = {
-    "arrived": ("arrivals", "Texts, parts of texts and receipts that an endpoint gave to intake."),
-    "accepted": ("accepted", "Arrivals that were journalled and acknowledged."),
-    "try_later": ("intake_deferred", "Arrivals that the sender was asked to send again later."),
-    "handed_over": ("handed_over", "Parts that the next system has answered for."),
-    "retried": ("retries", "Temporary refusals of parts."),
-    "throttled": ("throttled", "Parts that an endpoint was asked to send later."),
-    "in_doubt": ("in_doubt", "Parts that were submitted and whose answer was lost."),
-    "resent": ("resent", "Parts in doubt that were accepted when they were sent again: possible duplicates."),
-    "unsent": ("unsent", "Parts that an endpoint was given and could not write."),
-    "rerouted": ("rerouted", "Parts that a link of a group refused for good and that went on to another."),
-    "incomplete": ("incomplete_texts", "Texts that went on with parts missing."),
-    "receipts_settled": ("receipts_settled", "Receipts that belonged to a part."),
-    "receipts_parked": ("receipts_parked", "Receipts for ids not known yet, or never."),
-    "receipts_repeated": ("receipts_repeated", "Receipts for parts that had theirs."),
-    "opted_out": ("opted_out", "Customers who went out by a word they texted."),
-    "opted_in": ("opted_in", "Customers who came in again by a word they texted."),
-    "help_asked": ("help_asked", "Customers who were answered because they texted HELP."),
-    "cancelled": ("cancelled", "Requests that cancelled texts."),
-    "replaced": ("replaced", "Texts that were given other words before they were sent."),
-    "alerts": ("alert_notifications", "Handsets that a network said can be reached again."),
+EVENTS: dict[str, str] = {
+    "arrived": "arrivals",
+    "accepted": "accepted",
+    "try_later": "intake_deferred",
+    "handed_over": "handed_over",
+    "retried": "retries",
+    "throttled": "throttled",
+    "in_doubt": "in_doubt",
+    "resent": "resent",
+    "unsent": "unsent",
+    "rerouted": "rerouted",
+    "incomplete": "incomplete_texts",
+    "receipts_settled": "receipts_settled",
+    "receipts_parked": "receipts_parked",
+    "receipts_repeated": "receipts_repeated",
+    "opted_out": "opted_out",
+    "opted_in": "opted_in",
+    "help_asked": "help_asked",
+    "cancelled": "cancelled",
+    "replaced": "replaced",
+    "alerts": "alert_notifications",
 }
 """The hub's events and their metrics: ``smshub_<name>_total{endpoint}``."""
 
@@ -82,92 +86,52 @@ class HubCollector:
         """All metrics, as the registry wants them."""
         yield from self._events()
         yield from self._endpoints()
-        yield self._quotas()
         yield from self._store_metrics()
-        sessions = CounterMetricFamily(
-            "smshub_smpp_sessions", "Events of SMPP sessions.", labels=["event", "endpoint", "detail"]
-        )
-        for (event, endpoint, detail), count in self._sessions.counts.items():
-            sessions.add_metric([event, endpoint, detail], count)
-        yield sessions
+        yield family("smshub_smpp_sessions_total", self._sessions.counts)
 
     def _events(self) -> Iterator[Metric]:
         counters = self._hub.counters
-        families = {
-            event: CounterMetricFamily(f"smshub_{name}", text, labels=["endpoint"])
-            for event, (name, text) in EVENTS.items()
-        }
+        values: dict[str, dict[tuple[str, ...], float]] = {event: {} for event in EVENTS}
         for (event, endpoint), count in counters.events.items():
-            if event in families:
-                families[event].add_metric([endpoint], count)
-        yield from families.values()
-        refused = CounterMetricFamily("smshub_refused", "Arrivals refused, by reason.", labels=["endpoint", "reason"])
-        for (endpoint, reason), count in counters.refusals.items():
-            refused.add_metric([endpoint, reason], count)
-        yield refused
-        filtered = CounterMetricFamily("smshub_filtered", "Texts kept back by a filter.", labels=["endpoint", "filter"])
-        for (endpoint, which), count in counters.filtered.items():
-            filtered.add_metric([endpoint, which], count)
-        yield filtered
-        yield self._faults()
-        dead = CounterMetricFamily("smshub_dead_letters", "Messages given up.", labels=["endpoint", "reason"])
-        for (endpoint, reason), count in counters.deaths.items():
-            dead.add_metric([endpoint, reason], count)
-        yield dead
-
-    def _faults(self) -> Metric:
-        family = CounterMetricFamily(
-            "smshub_peer_faults", "What peers did wrong, by kind.", labels=["endpoint", "fault"]
-        )
-        for name in self._hub.statistics():
-            faults = getattr(self._hub.dispatcher(name).endpoint, "faults", dict)
-            for fault, count in faults().items():
-                family.add_metric([name, fault], count)
-        return family
+            if event in values:
+                values[event][endpoint,] = count
+        for event, name in EVENTS.items():
+            yield family(f"smshub_{name}_total", values[event])
+        yield family("smshub_refused_total", counters.refusals)
+        yield family("smshub_filtered_total", counters.filtered)
+        yield family("smshub_dead_letters_total", counters.deaths)
 
     def _endpoints(self) -> Iterator[Metric]:
-        held = GaugeMetricFamily("smshub_held_messages", "Messages held in memory.", labels=["endpoint"])
-        behind = GaugeMetricFamily("smshub_behind", "1 while texts wait in the store only.", labels=["endpoint"])
-        room = GaugeMetricFamily("smshub_room_parts", "Parts the endpoint would take now.", labels=["endpoint"])
-        resumed = GaugeMetricFamily(
-            "smshub_resumed_in_doubt_messages", "Messages found unanswered at start.", labels=["endpoint"]
-        )
-        rate = GaugeMetricFamily(
-            "smshub_rate_limit_parts_per_second", "What may be sent now; 0 without a limit.", labels=["endpoint"]
-        )
-        carried = CounterMetricFamily(
-            "smshub_group_parts", "Parts of a group, by link and what it said.", labels=["endpoint", "link", "result"]
-        )
-        for name, s in self._hub.statistics().items():
-            endpoint: Any = self._hub.dispatcher(name).endpoint
+        hub = self._hub
+        stands = hub.statistics()
+        rates: dict[tuple[str, ...], float] = {}
+        carried: dict[tuple[str, ...], float] = {}
+        faults: dict[tuple[str, ...], float] = {}
+        for name in stands:
+            endpoint: Any = hub.dispatcher(name).endpoint
             if hasattr(endpoint, "rate_limit"):
-                rate.add_metric([name], endpoint.rate_limit())
+                rates[name,] = endpoint.rate_limit()
             for (link, result), count in getattr(endpoint, "carried", {}).items():
-                carried.add_metric([name, link, result], count)
-            held.add_metric([name], s.held)
-            behind.add_metric([name], float(s.behind))
-            room.add_metric([name], s.room)
-            resumed.add_metric([name], s.resumed_in_doubt)
-        yield from (held, behind, room, resumed, rate, carried)
-
-    def _quotas(self) -> Metric:
-        family = GaugeMetricFamily(
-            "smshub_taken_today_texts", "Texts that count for an account's daily limit.", labels=["endpoint"]
-        )
-        for name, taken in self._hub.taken_today().items():
-            family.add_metric([name], taken)
-        return family
+                carried[name, link, result] = count
+            for fault, count in getattr(endpoint, "faults", dict)().items():
+                faults[name, fault] = count
+        yield family("smshub_held_messages", {(name,): s.held for name, s in stands.items()})
+        yield family("smshub_behind", {(name,): float(s.behind) for name, s in stands.items()})
+        yield family("smshub_room_parts", {(name,): s.room for name, s in stands.items()})
+        yield family("smshub_resumed_in_doubt_messages", {(name,): s.resumed_in_doubt for name, s in stands.items()})
+        yield family("smshub_rate_limit_parts_per_second", rates)
+        yield family("smshub_group_parts_total", carried)
+        yield family("smshub_peer_faults_total", faults)
+        yield family("smshub_taken_today_texts", {(name,): taken for name, taken in hub.taken_today().items()})
 
     def _store_metrics(self) -> Iterator[Metric]:
         s = self._store.statistics()
-        yield CounterMetricFamily("smshub_store_commits", "Transactions of the store's writer.", value=s.groups)
-        yield CounterMetricFamily("smshub_store_rows", "Rows that these wrote.", value=s.rows)
-        yield CounterMetricFamily("smshub_store_busy_seconds", "Time the writer was busy.", value=s.busy_s)
-        yield CounterMetricFamily("smshub_store_reconnects", "Connections opened again.", value=s.reconnects)
-        yield GaugeMetricFamily("smshub_store_pending_rows", "Rows waiting to be written.", value=s.pending_rows)
-        yield GaugeMetricFamily(
-            "smshub_store_longest_commit_seconds", "The longest transaction so far.", value=s.longest_group_s
-        )
+        yield family("smshub_store_commits_total", s.groups)
+        yield family("smshub_store_rows_total", s.rows)
+        yield family("smshub_store_busy_seconds_total", s.busy_s)
+        yield family("smshub_store_reconnects_total", s.reconnects)
+        yield family("smshub_store_pending_rows", s.pending_rows)
+        yield family("smshub_store_longest_commit_seconds", s.longest_group_s)
 
 
 class Pages:

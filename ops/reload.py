@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -22,6 +23,7 @@ import msgspec
 import structlog
 import trio
 
+from hub import wall_clock_us
 from ops import reload_requests
 from ops.cli_provision import apply_config
 from ops.config import Config, ConfigError, ConfigErrors, file_problems, load_config, refused
@@ -36,6 +38,7 @@ from provisioning.passwords import hash_passwords
 from store import Store, StoreError, Transaction
 
 AGAIN_S: Final = 5.0  # after a fault of ours
+STATES: Final = ("done", "refused", "failed")  # what may come of a reload that is no dry run
 
 log = structlog.get_logger("ops.reload")
 
@@ -89,6 +92,12 @@ class Reloader:
         endpoints: those of the daemon.
         keep_to: makes the daemon keep to the live settings of another file. Raises OSError with nothing changed.
         supervisor: hears when a reload begins and is over.
+
+    Attributes:
+        outcomes: state → reloads that ended so since the start.
+        is_as_wanted: whether the last reload, if there was one, was carried out.
+        in_force_us: when the file in force was taken over, by start or reload.
+        revision: of the catalog that is in force.
     """
 
     def __init__(
@@ -105,7 +114,10 @@ class Reloader:
         self._endpoints = endpoints
         self._keep_to = keep_to
         self._turn = trio.Lock()
-        self._revision = 0
+        self.outcomes: Counter[str] = Counter()
+        self.is_as_wanted = True
+        self.in_force_us = wall_clock_us()
+        self.revision = 0
         self._troubles: dict[str, str] = {}
 
     async def reload(self, who: str, *, dry_run: bool = False) -> Answer:
@@ -121,6 +133,10 @@ class Reloader:
         async with self._turn:
             with nullcontext() if dry_run else self._supervisor.reloading():
                 answer = await self._reload(who, dry_run)
+        if not dry_run:
+            self.outcomes[answer.state] += 1
+            self.is_as_wanted = answer.state == "done"
+            self.in_force_us = wall_clock_us() if self.is_as_wanted else self.in_force_us
         self._supervisor.tell(status(f"{'dry run' if dry_run else 'last reload'}: {answer.state}"))
         say = log.info if answer.state in ("done", "planned") else log.error
         say("reload", who=who, **_told(answer))
@@ -139,13 +155,18 @@ class Reloader:
             return self._failed(error)
         return _planned(ready) if dry_run else await self._carry_out(ready, who)
 
+    @property
+    def troubled(self) -> int:
+        """How many endpoints are not as provisioned."""
+        return len(self._troubles)
+
     async def follow(self) -> Followed | None:
         """Bring the endpoints to the catalog when that has changed. Returns: what was done, None for nothing.
 
         Raises: StoreError.
         """
         async with self._turn:
-            if await self._store.read(revision) == self._revision:
+            if await self._store.read(revision) == self.revision:
                 return None
             return await self._follow(reread=False)
 
@@ -166,7 +187,7 @@ class Reloader:
 
     async def begin(self) -> None:
         """The daemon has started: what was asked before is answered by that. Raises: StoreError."""
-        self._revision = await self._store.read(revision)
+        self.revision = await self._store.read(revision)
         await self._store.transact(reload_requests.void)
 
     async def _answer(self, request: ReloadRequest) -> None:
@@ -238,7 +259,7 @@ class Reloader:
         fresh = await self._store.read(load_directory)
         prepared = await trio.to_thread.run_sync(partial(self._endpoints.prepare, fresh, reread=reread))
         followed = await self._endpoints.follow(prepared)
-        self._revision = fresh.revision
+        self.revision = fresh.revision
         log.info("catalog loaded", revision=fresh.revision, endpoints=_words(followed.changes))
         for name, why in followed.troubles.items():
             if self._troubles.get(name) != why:  # said once

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
+
+from ops.metric_families import family
 
 
 class ApiCounts:
@@ -20,9 +22,5 @@ class ApiCounts:
 
     def collect(self) -> Iterator[Metric]:
         """Metrics, as the registry wants them."""
-        family = CounterMetricFamily(
-            "smshub_api_requests", "Requests of the control interface.", labels=["operation", "status"]
-        )
-        for (operation, status), count in self.requests.items():
-            family.add_metric([operation, str(status)], count)
-        yield family
+        counts = {(operation, str(status)): float(count) for (operation, status), count in self.requests.items()}
+        yield family("smshub_api_requests_total", counts)

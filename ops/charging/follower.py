@@ -22,12 +22,13 @@ from typing import Final
 
 import structlog
 import trio
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from hub import feed, journal
 from hub.model import Message
 from ops.charging.files import BadState, Spool, SpoolState, Writing
 from ops.charging.records import CHARGED, Record, record_of
+from ops.metric_families import family
 from ops.settings import ChargingSettings
 from store import Store, StoreError, Transaction
 
@@ -140,18 +141,9 @@ class ChargingFollower:
 
     def samples(self) -> Iterator[Metric]:
         """Metrics, as the registry wants them."""
-        counts = self._counts
-        yield CounterMetricFamily("smshub_charging_records", "Charging records written.", value=counts["records"])
-        yield CounterMetricFamily("smshub_charging_files", "Files of charging records closed.", value=counts["files"])
-        yield CounterMetricFamily(
-            "smshub_charging_failures", "Attempts to write charging records that failed.", value=counts["failures"]
-        )
-        yield CounterMetricFamily(
-            "smshub_charging_erased", "Records that were not made: their message is erased.", value=counts["erased"]
-        )
-        yield GaugeMetricFamily(
-            "smshub_charging_lag_seconds", "Age of the oldest record that is in no file.", value=self.lag_s()
-        )
+        for name, count in self._counts.items():
+            yield family(f"smshub_charging_{name}_total", count)
+        yield family("smshub_charging_lag_seconds", self.lag_s())
 
     def collect(self) -> Iterator[Metric]:
         """As a collector of the registry's."""

@@ -69,7 +69,7 @@ async def remove(daemon: Daemon, kind: Any, key: str) -> None:
 
 async def followed(daemon: Daemon) -> None:
     revision = await daemon.store.read(catalog.revision)
-    await until(lambda: daemon.reloader._revision == revision)
+    await until(lambda: daemon.reloader.revision == revision)
 
 
 @pytest.fixture
