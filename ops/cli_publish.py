@@ -75,12 +75,19 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _read_spans(words: str) -> list[Span] | None:
-    """Numbers and ranges, separated by commas. Raises: CommandRefused."""
-    if not words:
+def _read_spans(words: str | None) -> list[Span] | None:
+    """Numbers and ranges, separated by commas; None when the option is not given.
+
+    Raises: CommandRefused: also for an option without a number, which comes of a script's empty variable. Taken for
+        "all", it would withdraw them all.
+    """
+    if words is None:
         return None
+    parts = [part.strip() for part in words.split(",") if part.strip()]
+    if not parts:
+        raise CommandRefused("the list of numbers is empty: name one number at least, or leave the option out for all")
     try:
-        return spans_of([read_range(part.strip(), "numbers") for part in words.split(",") if part.strip()]) or None
+        return spans_of([read_range(part, "numbers") for part in parts])
     except BadValue as error:
         raise CommandRefused(str(error)) from None
 
@@ -92,7 +99,7 @@ _directory_option = click.option(
 _numbers_option = click.option(
     "--numbers",
     "words",
-    default="",
+    default=None,
     metavar="A,B-C,…",
     help="Numbers and ranges, E.164, separated by commas. All of the call centre's when not given.",
 )
@@ -108,7 +115,7 @@ _now_option = click.option("--now", is_flag=True, help="Do the daemon's work in 
 @_now_option
 @config_options
 def publish_command(
-    config: Config, call_centre: str, directories: tuple[str, ...], words: str, wait: bool, now: bool
+    config: Config, call_centre: str, directories: tuple[str, ...], words: str | None, wait: bool, now: bool
 ) -> None:
     """Have numbers published in directories. Idempotent; what was refused before is tried again.
 
@@ -127,7 +134,13 @@ def publish_command(
 @click.option("--forget", is_flag=True, help="Tell no directory: for one that is no more.")
 @config_options
 def withdraw_command(
-    config: Config, call_centre: str, directories: tuple[str, ...], words: str, wait: bool, now: bool, forget: bool
+    config: Config,
+    call_centre: str,
+    directories: tuple[str, ...],
+    words: str | None,
+    wait: bool,
+    now: bool,
+    forget: bool,
 ) -> None:
     """Have numbers taken out of directories. Idempotent."""
     wish = Wish("withdraw", call_centre, directories, _read_spans(words), forget)
@@ -183,6 +196,7 @@ async def write_wish(store: Store, wish: Wish, who: str) -> Published:
             now_us=_now_us(),
             after=after,
             limit=PAGE_ROWS,
+            goes_on=after is not None,
             **more,
         )
         page = await store.transact(work, rows=PAGE_ROWS)
@@ -295,7 +309,7 @@ def _say_end(wish: Wish, rows: Sequence[StatusRow]) -> bool:
 @click.command("status")
 @click.option("--call-centre", "call_centre", default="", help="Only of this call centre.")
 @_directory_option
-@click.option("--numbers", "words", default="", metavar="A,B-C,…", help="One line for each of these numbers.")
+@click.option("--numbers", "words", default=None, metavar="A,B-C,…", help="One line for each of these numbers.")
 @click.option(
     "--state",
     "states",
@@ -303,7 +317,7 @@ def _say_end(wish: Wish, rows: Sequence[StatusRow]) -> bool:
     type=click.Choice([state.word for state in State]),
     help="One line for each number in this state; again for more.",
 )
-@click.option("--after", default="", metavar="NUMBER", help="With --numbers or --state: the page after this number.")
+@click.option("--after", default=None, metavar="NUMBER", help="With --numbers or --state: the page after this number.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="At most so many.")
 @click.option("--watch", is_flag=True, help="Again each second, until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -320,7 +334,12 @@ def status_command(config: Config, watch: bool, as_json: bool, **asked: Any) -> 
 
 
 def _listing_of(
-    call_centre: str, directories: tuple[str, ...], words: str, states: tuple[str, ...], after: str, limit: int
+    call_centre: str,
+    directories: tuple[str, ...],
+    words: str | None,
+    states: tuple[str, ...],
+    after: str | None,
+    limit: int,
 ) -> Callable[[Transaction], list[StatusRow] | list[Publication]]:
     spans = _read_spans(words)
     if spans is None and not states:

@@ -133,6 +133,7 @@ def publish(
     now_us: int,
     after: int | None = None,
     limit: int | None = None,
+    goes_on: bool = False,
 ) -> Published:
     """Wish that numbers of a call centre be in directories.
 
@@ -145,6 +146,8 @@ def publish(
         now_us: now.
         after: the cursor that the page before answered; None for the first.
         limit: at most so many rows of this page; None for all in one.
+        goes_on: the same caller's first page, a moment ago, has checked all of the wish and noted it. A cursor that
+            somebody else brings says nothing of that.
 
     Raises: NotCovered, NotOwned, PublishedByAnother; UnknownEntry; BadValue when there is nothing to publish, or too
         much. Nothing is written then.
@@ -152,7 +155,7 @@ def publish(
     names = _directories(tx, directories)
     own = _own(tx, call_centre)
     wanted = own if spans is None else joined(spans)
-    if after is None:
+    if not goes_on:
         _check(tx, call_centre, wanted, own, day_of(now_us))
         _check_strangers(tx, names, call_centre, wanted)
         _note(tx, "published", names, wanted, call_centre, who, now_us)
@@ -183,20 +186,23 @@ def withdraw(
     now_us: int,
     after: int | None = None,
     limit: int | None = None,
+    goes_on: bool = False,
     forget: bool = False,
 ) -> Published:
     """Wish that numbers of a call centre be in directories no more. What was never published stays so.
 
     Args:
-        tx, call_centre, who, now_us, after, limit: as for ``publish``.
+        tx, call_centre, who, now_us, after, limit, goes_on: as for ``publish``.
         directories: names; all that are provisioned when empty.
         spans: which numbers; None for all that the call centre has published.
         forget: tell no directory: for one that is no more.
 
-    Raises: UnknownEntry.
+    Raises: UnknownEntry; BadValue when there are spans, and no number in them: that is not all numbers.
     """
     names = _directories(tx, directories)
-    if after is None:
+    if spans is not None and not spans:
+        raise BadValue("numbers", [], "name one number or range at least, or leave it out for all")
+    if not goes_on:
         _check_centre(tx, call_centre)
         _note(tx, "forgotten" if forget else "withdrawn", names, spans, call_centre, who, now_us)
     wanted = joined(spans) if spans is not None else [ALL_NUMBERS]

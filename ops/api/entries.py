@@ -29,7 +29,11 @@ from store import Transaction
 
 MAX_BATCH: Final = 10_000
 MAX_PAGE: Final = 1_000
-_CURSOR = re.compile(r"[a-z0-9._-]{1,63}|\+[0-9]{1,15}(…\+[0-9]{1,15})?", re.ASCII)
+# Keys as `next` tells them, of which a page begins behind: what is another kind's cannot be looked for.
+NAME_CURSOR: Final = re.compile(r"\+?[a-z0-9._-]{1,63}", re.ASCII)
+NUMBER_CURSOR: Final = re.compile(r"\+[0-9]{1,15}", re.ASCII)
+_BLOCK_CURSOR: Final = re.compile(r"\+[0-9]{1,15}…\+[0-9]{1,15}", re.ASCII)
+CURSORS: Final[dict[type[Entry], re.Pattern[str]]] = {Number: NUMBER_CURSOR, Block: _BLOCK_CURSOR}
 
 Problems = list[tuple[int, ProvisioningError]]
 
@@ -218,12 +222,16 @@ async def remove_entry(kind: type[Entry], call: Call) -> Response:
     return Response(status_code=204)
 
 
-def read_after(words: str, field: str) -> str:
+def read_after(cursor: re.Pattern[str], words: str, field: str) -> str:
     """Read the key after which a page begins.
+
+    Args:
+        cursor: what keys look like.
+        words, field: what the query gives.
 
     Raises: BadValue.
     """
-    if not _CURSOR.fullmatch(words):
+    if not cursor.fullmatch(words):
         raise BadValue(field, words[:80], "must be what `next` was")
     return words
 

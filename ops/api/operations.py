@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -72,9 +73,13 @@ _LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": entries.MAX_PAGE, "default": 100},
     "So many at most.",
 )
-_AFTER = Parameter(
-    "after", entries.read_after, {"type": "string"}, "What `next` was in the page before: the page that follows it."
-)
+
+
+def _after(cursor: re.Pattern[str]) -> Parameter:
+    what = "What `next` was in the page before: the page that follows it."
+    return Parameter("after", partial(entries.read_after, cursor), {"type": "string"}, what)
+
+
 _DIRECTORY = Parameter("directory", read_name, {"type": "string"}, "Only of this carrier directory.")
 _BEFORE = Parameter(
     "before", publications.read_before, {"type": "integer", "minimum": 0}, "What `next` was in the page before."
@@ -179,7 +184,7 @@ def _of_kind(kind: type[Entry], name: str, scope: str, key: str, title: str) -> 
             scope=reads,
             summary=f"Every {what} of the call centre, a page at a time.",
             handler=partial(entries.list_entries, kind, name),
-            query=(_LIMIT, _AFTER),
+            query=(_LIMIT, _after(entries.CURSORS.get(kind, entries.NAME_CURSOR))),
             answers={200: {JSON: _list_of(name, _ref(title))}},
         ),
         Operation(
@@ -318,7 +323,7 @@ _PUBLICATIONS = (
         scope="publications:read",
         summary="Each number in each carrier directory, a page at a time.",
         handler=publications.list_published,
-        query=(_LIMIT, _AFTER, _DIRECTORY),
+        query=(_LIMIT, _after(entries.NUMBER_CURSOR), _DIRECTORY),
         answers={200: {JSON: _list_of("numbers", _ref("Published"))}},
     ),
 )
@@ -343,7 +348,7 @@ OPERATIONS: tuple[Operation, ...] = (
         scope="messages:read",
         summary="Customers who want no texts from a number.",
         handler=publications.list_opted_out,
-        query=(_LIMIT, _AFTER),
+        query=(_LIMIT, _after(entries.NAME_CURSOR)),
         answers={200: {JSON: _list_of("customers", _TEXT)}},
     ),
     Operation(

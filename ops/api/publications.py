@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from hub import opt_out_ledger
 from ops.api.call import Call, json_response, known_only
-from ops.api.entries import key_in_path
+from ops.api.entries import NUMBER_CURSOR, key_in_path
 from ops.api.problems import FieldError, Problem, field_error
 from provisioning import ApiKey, Number, publication
 from provisioning.coverage import Span, spans_of
@@ -37,8 +37,9 @@ async def wish(change: Change, call: Call) -> Response:
     spans = _spans(numbers) if numbers is not None else None
     after = _after(given.get("after"))
     done = [0, 0, 0]
-    for _ in range(MAX_PAGES):
-        work = partial(_page, change, call, directories or [], spans, after)
+    for page_number in range(MAX_PAGES):
+        # Where to go on is the client's word: all of the wish is checked again with each request's first page.
+        work = partial(_page, change, call, directories or [], spans, after, page_number > 0)
         try:
             page = await call.transact(work, rows=PAGE_ROWS)
         except UnknownEntry as error:
@@ -53,7 +54,13 @@ async def wish(change: Change, call: Call) -> Response:
 
 
 def _page(
-    change: Change, call: Call, directories: list[str], spans: list[Span] | None, after: int | None, tx: Transaction
+    change: Change,
+    call: Call,
+    directories: list[str],
+    spans: list[Span] | None,
+    after: int | None,
+    goes_on: bool,
+    tx: Transaction,
 ) -> Published:
     return change(
         tx,
@@ -64,6 +71,7 @@ def _page(
         now_us=call.now_us,
         after=after,
         limit=PAGE_ROWS,
+        goes_on=goes_on,
     )
 
 
@@ -94,7 +102,7 @@ def _spans(texts: list[str]) -> list[Span]:
 def _after(words: Any) -> int | None:
     if words is None:
         return None
-    if not (isinstance(words, str) and words[:1] == "+" and words[1:].isascii() and words[1:].isdigit()):
+    if not (isinstance(words, str) and NUMBER_CURSOR.fullmatch(words)):
         raise Problem(422, "after: must be what `next` was", [FieldError("/after", "must be what `next` was")])
     return digits_of(words)
 

@@ -92,6 +92,30 @@ async def test_what_is_anothers_cannot_be_taken(site: Site) -> None:
     assert b"+16175551" not in everything
 
 
+async def test_a_cursor_is_no_way_to_what_is_anothers(site: Site) -> None:
+    """Where a wish goes on is the client's word. It is checked as one that begins, and stands in the audit as one."""
+    for after in ("+1", "+16175551000", "+999999999999999"):
+        answer = await site.acme("POST", "/v1/publications", {"numbers": ["+16175551001"], "after": after})
+        assert answer.status == 422, after
+        assert "are not provisioned for call centre 'acme'" in answer.json["detail"]
+    assert (await site.globex("GET", "/v1/publications/numbers")).json["numbers"] == []
+    assert (await site.acme("POST", "/v1/withdrawals", {"after": "+1"})).status == 202
+    assert [change["action"] for change in (await site.acme("GET", "/v1/changes")).json["changes"]] == ["withdrawn"]
+
+
+async def test_a_cursor_of_another_kind_is_refused(site: Site) -> None:
+    foreign = ("abc", "%2B1%E2%80%A6%2B2", "%2B" + "9" * 16, "%2B", "1", "%00")
+    for path in ("/v1/numbers", "/v1/publications/numbers"):
+        for after in foreign:
+            assert (await site.acme("GET", f"{path}?after={after}")).status == 400, (path, after)
+    assert (await site.acme("GET", "/v1/blocks?after=%2B16175550001")).status == 400
+    for path in ("/v1/publications", "/v1/withdrawals"):
+        for after in ("abc", "+1…+2", "+" + "9" * 5000, 1):
+            raw = json.dumps({"after": after}).encode()
+            headers = {"Content-Type": "application/json"}
+            assert (await site.acme("POST", path, raw=raw, headers=headers)).status == 422, (path, after)
+
+
 async def test_a_key_that_opens_nothing(site: Site) -> None:
     lapsed = await site.client("acme", SCOPES, valid_until="2026-01-01")
     suspended = await site.client("acme", SCOPES, state="suspended")

@@ -167,11 +167,19 @@ def test_a_wish_alone_waits_for_a_daemon_and_may_be_forgotten(site):
         (["--call-centre", "acme", "--numbers", "+16175550009-+16175550000"], "not below it"),
         (["--call-centre", "acme", "--numbers", "12"], "write it in E.164"),
         (["--call-centre", "acme", "--numbers", "+12025550143"], "are not provisioned for call centre 'acme'"),
+        (["--call-centre", "acme", "--numbers", ""], "the list of numbers is empty"),
+        (["--call-centre", "acme", "--numbers", " , "], "the list of numbers is empty"),
     ],
 )
 def test_what_makes_no_sense_is_refused(site, words, told):
     assert told in site("publish", *words, status=2)
     assert site("status") == "none\n"
+
+
+def test_an_empty_variable_of_a_script_withdraws_nothing(site):
+    site("publish", "--call-centre", "acme", "--numbers", "+16175550000")
+    assert "the list of numbers is empty" in site("withdraw", "--call-centre", "acme", "--numbers", "", status=2)
+    assert {row["state"] for row in json.loads(site("status", "--json"))} == {"wanted"}
 
 
 def test_a_watch_shows_what_changes_until_it_is_interrupted(site):

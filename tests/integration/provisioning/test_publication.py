@@ -113,7 +113,7 @@ async def test_some_numbers_in_one_directory(ready):
 async def test_pages_are_resumed_where_the_one_before_ended(ready):
     done, after, pages = Published(0, 0, 0), None, 0
     while pages == 0 or after is not None:
-        page = await publish(ready, after=after, limit=60)
+        page = await publish(ready, after=after, limit=60, goes_on=after is not None)
         assert page.numbers <= 30
         done = Published(done.numbers + page.numbers, done.changed + page.changed, 0)
         after, pages = page.after, pages + 1
@@ -127,6 +127,27 @@ async def test_pages_are_resumed_where_the_one_before_ended(ready):
             break
     assert gone == 402
     assert {row.state for row in await status(ready)} == {"withdrawn"}  # nobody had been told
+
+
+@sqlite_only
+async def test_a_cursor_that_somebody_brings_opens_nothing(ready):
+    """Where a wish goes on is told to clients, who may bring any cursor: what is not theirs stays refused."""
+    with pytest.raises(NotOwned):
+        await publish(ready, spans=spans_of(["+12025550144"]), after=1)
+    with pytest.raises(NotCovered):
+        await publish(ready, call_centre="b", spans=spans_of(["+12025550144"]), after=1)
+    await apply(ready, [built(Block, first="+4930000000", last="+4939999999", call_centre="a")])
+    with pytest.raises(BadValue, match="at most"):
+        await publish(ready, spans=spans_of(["+4930000000-+4939999999"]), after=1, limit=10)
+    assert await numbers(ready) == []
+
+
+@sqlite_only
+async def test_no_numbers_are_not_all_numbers(ready):
+    await publish(ready)
+    with pytest.raises(BadValue, match="name one number"):
+        await withdraw(ready, spans=[])
+    assert {row.state for row in await status(ready)} == {"wanted"}
 
 
 async def test_numbers_are_read_in_pages_and_by_state(ready):
