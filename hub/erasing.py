@@ -29,7 +29,7 @@ from sqlalchemy import delete, or_, select, update
 
 from hub import feed, journal, operations
 from hub import keeping_ledger as ledger
-from hub.keeping import Archive, Keeper
+from hub.keeping import Archive, ArchiveError, Keeper
 from hub.keeping_ledger import Changed, Found, Shelved
 from hub.keeping_record import Record
 from hub.keeping_rules import Holds
@@ -371,18 +371,21 @@ class Eraser:
     # --- the archive -------------------------------------------------------------------------------------------------
 
     async def _walk_archive(self, report: Report, *, changes: bool) -> None:
-        """Look through every object that may have the person's lines."""
+        """Look through every object that may have the person's lines. Raises: ArchiveError."""
         archive, after = self._archive, 0
         centre = self._request.call_centre
+        ask = self._keeper.at_archive if changes else trio.to_thread.run_sync
         while True:
             page = await self._store.read(
                 lambda tx, at=after: ledger.shelved(tx, call_centre=centre, after_id=at, limit=100)  # type: ignore[misc]
             )
             for each in page:
                 after = each.id
-                if archive is None or not each.is_stored:
+                if not each.is_stored:
                     continue
-                records = await trio.to_thread.run_sync(archive.load, each.name)
+                if archive is None:
+                    raise ArchiveError(f"{each.name}: archive.target is not set, and it may have lines of the person")
+                records = await ask(archive.load, each.name)
                 keep = [record for record in records if not self._goes(record, report)]
                 if len(keep) == len(records):
                     continue
@@ -410,12 +413,12 @@ class Eraser:
         if not keep:
             empty = msgspec.structs.replace(old, is_stored=0, ids="")  # whoever finds it so removes it
             await self._store.transact(lambda tx: ledger.shelve(tx, [empty]))
-            await trio.to_thread.run_sync(archive.remove, old.name)
+            await self._keeper.at_archive(archive.remove, old.name)
             await self._store.transact(lambda tx: ledger.unshelve(tx, old.id))
             return
         folder, _, base = old.name.rpartition("/")
         name = f"{folder}/{base.partition('.')[0]}.r{old.generation + 1}{archive.suffix}"
-        stored = await trio.to_thread.run_sync(archive.store, name, keep)
+        stored = await self._keeper.at_archive(archive.store, name, keep)
         new = msgspec.structs.replace(
             old,
             name=name,
@@ -426,5 +429,5 @@ class Eraser:
             superseded=old.name,
         )
         await self._store.transact(lambda tx: ledger.shelve(tx, [new]))
-        await trio.to_thread.run_sync(archive.remove, old.name)
+        await self._keeper.at_archive(archive.remove, old.name)
         await self._store.transact(lambda tx: ledger.shelve(tx, [msgspec.structs.replace(new, superseded="")]))

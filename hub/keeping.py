@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -225,6 +225,33 @@ class Keeper:
             raise LeaseTaken
         self._renewed_at = time.monotonic()
 
+    async def at_archive(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Have the archive do something, and go on being the one meanwhile: a store far away may take its time.
+
+        Raises: what ``work`` raises; LeaseTaken.
+        """
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._renew_on)
+            try:
+                answer = await trio.to_thread.run_sync(work, *arguments)
+            except Exception as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if time.monotonic() > self._renewed_at + RENEW_S:
+            await self.renew()
+        return answer
+
+    async def _renew_on(self) -> None:
+        """Renew until cancelled. What speaks against it is found by whoever needs the lease next."""
+        with suppress(LeaseTaken):
+            while True:
+                await trio.sleep(RENEW_S)
+                with suppress(StoreError):
+                    await self.renew()
+
     async def read_rules(self) -> Rulebook:
         """Go by the rules and holds that are in force now."""
         self._revision, self._book = await self._store.read(ledger.rulebook)
@@ -350,7 +377,7 @@ class Keeper:
             )
             for (call_centre, day), ids in groups.items()
         ]
-        await self._store.transact(lambda tx: ledger.shelve(tx, planned), rows=len(planned))
+        planned = await self._store.transact(lambda tx: ledger.plan(tx, planned), rows=len(planned))
         for each_object in planned:
             await self._finish(each_object)
 
@@ -399,7 +426,7 @@ class Keeper:
         archive = self._archive
         assert archive is not None  # noqa: S101 - the callers' promise
         if planned.superseded:
-            await trio.to_thread.run_sync(archive.remove, planned.superseded)
+            await self.at_archive(archive.remove, planned.superseded)
             planned = msgspec.structs.replace(planned, superseded="")
             await self._store.transact(lambda tx: ledger.shelve(tx, [planned]))
         made = await self._make(archive, planned)
@@ -423,17 +450,17 @@ class Keeper:
             if not stay:
                 return planned
             # Some of its messages are in it alone by now.
-            records = await trio.to_thread.run_sync(archive.load, planned.name)
+            records = await self.at_archive(archive.load, planned.name)
             records = [record for record in records if record.id not in stay]
         else:
             records = [record_of(each.row, each.thread) for each in due]
         if not records:
             empty = msgspec.structs.replace(planned, is_stored=0, ids="")  # whoever finds it so removes it
             await self._store.transact(lambda tx: ledger.shelve(tx, [empty]))
-            await trio.to_thread.run_sync(archive.remove, planned.name)
+            await self.at_archive(archive.remove, planned.name)
             await self._store.transact(lambda tx: ledger.unshelve(tx, planned.id))
             return None
-        stored = await trio.to_thread.run_sync(archive.store, planned.name, records)
+        stored = await self.at_archive(archive.store, planned.name, records)
         made = msgspec.structs.replace(
             planned,
             is_stored=1,

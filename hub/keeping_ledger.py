@@ -89,10 +89,15 @@ def guard(tx: Transaction, revision: int) -> None:
 
 
 def take_lease(tx: Transaction, holder: str, now_us: int, until_us: int) -> bool:
-    """Be the one who removes and archives, until a time. Returns: False while another is."""
+    """Be the one who removes and archives, until a time. Returns: False while another is.
+
+    A lease that ends later than one that began now was taken by a clock that was ahead: it would keep everybody off
+    until then.
+    """
     tx.write(Op(_first_cursor, [(LEASE, 0, "")]))
     c = retention_cursor.c
-    free = sqlalchemy.or_(c.position < now_us, c.word == holder)
+    longest_us = until_us - now_us
+    free = sqlalchemy.or_(c.position < now_us, c.word == holder, c.position > until_us + longest_us)
     taken = tx.sql.execute(update(retention_cursor).where(c.name == LEASE, free).values(position=until_us, word=holder))
     return bool(taken.rowcount)
 
@@ -297,6 +302,32 @@ _put_shelved = Upsert(archive_object, Shelved.__struct_fields__, conflict="id", 
 def shelve(tx: Transaction, objects: Sequence[Shelved]) -> None:
     """Write rows of the index."""
     tx.write(Op(_put_shelved, [msgspec.structs.astuple(each) for each in objects]))
+
+
+def plan(tx: Transaction, objects: Sequence[Shelved]) -> list[Shelved]:
+    """Write rows of new objects. Returns: them, each under a name of its own.
+
+    An object is called by the first and the last of its messages. One that was held back when it was made, and comes
+    later, may be called the same.
+    """
+    planned: list[Shelved] = []
+    for each in objects:
+        folder, _, file = each.name.rpartition("/")
+        file, _, suffix = file.partition(".")
+        base, number = f"{folder}/{file}", 1
+        while _is_taken(tx, each, base):
+            number += 1
+            base = f"{folder}/{file}_{number}"
+        planned.append(msgspec.structs.replace(each, name=f"{base}.{suffix}"))
+    shelve(tx, planned)
+    return planned
+
+
+def _is_taken(tx: Transaction, each: Shelved, base: str) -> bool:
+    """Whether an object is called so, or is what became of one when somebody was erased from it."""
+    c = archive_object.c
+    same = (c.call_centre == each.call_centre, c.day == each.day, c.name.startswith(f"{base}.", autoescape=True))
+    return tx.sql.execute(select(c.id).where(*same).limit(1)).first() is not None
 
 
 def unshelve(tx: Transaction, object_id: int) -> None:

@@ -15,18 +15,22 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import trio
 
-from hub.keeping import ArchiveError, Stored
+from hub.erasing import Eraser, Request
+from hub.keeping import ArchiveError, LeaseTaken, Stored
 from hub.keeping_ledger import Removed
 from hub.keeping_record import Record
-from hub.keeping_tables import archive_object
+from hub.keeping_tables import archive_object, retention_cursor
 from hub.model import State
 from ops.archive import DirectoryShelf, ObjectArchive, S3Shelf, Shelf, archive_of, manifest_name
 from ops.settings import ArchiveSettings
 from provisioning import BadValue, Secret, SecretKind
+from provisioning.keeping import LegalHold
 from tests.conftest import TESTS
-from tests.fixtures_keeping import DAY, HOUR, Stock, hold, opened_stock, rule
+from tests.fixtures_keeping import CUSTOMER, DAY, HOUR, Stock, hold, opened_stock, rule
 
 SERVER = TESTS.parent / ".venv-peers/bin/moto_server"
 
@@ -252,6 +256,75 @@ async def test_a_hold_between_plan_and_object_is_obeyed(stock: Stock, tmp_path: 
     await stock.keeper(ObjectArchive(shelf)).round()
     assert await stock.ids() == put[:1]
     assert [each.id for records in objects(shelf).values() for each in records] == put[1:]
+
+
+async def test_what_was_held_back_comes_into_an_object_of_its_own(stock: Stock, tmp_path: Path) -> None:
+    """First and last of a planned object were held when it was made; released, they make one of the same name."""
+    await stock.add(rule("all", 1, action="archive"))
+    sources = [CUSTOMER, "+13105550001", "+13105550002", CUSTOMER]
+    put = [await stock.put(4 * DAY, source=source) for source in sources]
+    archive = ObjectArchive(DirectoryShelf(tmp_path / "archive"))
+    with pytest.raises(Dies):
+        await stock.keeper(Mortal(archive.shelf, 0)).round()  # it is planned
+    await stock.add(hold("matter", CUSTOMER))
+    stock.now_us += 61_000_000
+    await stock.keeper(archive).round()
+    await stock.remove(LegalHold, "matter")
+    await stock.keeper(archive).round()
+    assert await stock.ids() == []
+    found = [[each.id for each in records] for records in objects(archive.shelf).values()]
+    assert sorted(found) == [[put[0], put[3]], put[1:3]]
+    request = Request((CUSTOMER,), None, "cli:ann", "ticket 5", patience_s=0.5)
+    for people in ((CUSTOMER,), ("+13105550001",), ("+13105550002",)):
+        request = msgspec.structs.replace(request, people=people)
+        await Eraser(stock.store, lambda: stock.now_us, stock.keeper(archive), archive, request).erase()
+        for row in await stock.rows(archive_object):
+            assert archive.fault_of(row.name, row.sha256, row.messages) == ""
+    assert objects(archive.shelf) == {}
+
+
+async def test_a_slow_archive_costs_nobody_the_lease(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an object is on its way to the archive nobody else makes it, nor erases beside it."""
+    monkeypatch.setattr("hub.keeping.RENEW_S", 0.0)
+    await stock.add(rule("all", 1, action="archive"))
+    await stock.put(4 * DAY)
+    shelf = DirectoryShelf(tmp_path / "archive")
+    puts, original = 0, shelf.put
+
+    def put(name: str, octets: bytes) -> None:
+        nonlocal puts
+        puts += 1
+        for _ in range(3):  # three minutes, in which the other looks again and again
+            stock.now_us += 60_000_000
+            asked = trio.from_thread.run(attempts)
+            assert asked == "taken"
+        original(name, octets)
+
+    async def attempts() -> str:
+        with trio.fail_after(60):
+            while ends_us() <= stock.now_us:
+                await trio.sleep(0.01)
+                await look()
+        try:
+            await stock.keeper(ObjectArchive(shelf), "another").renew()
+        except LeaseTaken:
+            return "taken"
+        return "free"
+
+    found: list[Any] = []
+
+    async def look() -> None:
+        found[:] = [row for row in await stock.rows(retention_cursor) if row.name == "lease"]
+
+    def ends_us() -> int:
+        return int(found[0].position) if found else 0
+
+    monkeypatch.setattr(shelf, "put", put)
+    await stock.keeper(ObjectArchive(shelf)).round()
+    assert puts == 2, "an object and its manifest"
+    assert await stock.ids() == []
 
 
 async def test_a_hold_between_object_and_removal_is_obeyed(

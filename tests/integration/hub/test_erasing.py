@@ -13,6 +13,7 @@ import trio
 
 from hub import feed, journal, opt_out_ledger
 from hub.erasing import Eraser, Report, Request
+from hub.keeping import ArchiveError
 from hub.keeping_tables import archive_object
 from hub.model import Kind, State
 from hub.opt_out import Entry
@@ -190,6 +191,21 @@ async def test_the_archive_is_written_anew_without_the_person(archived: tuple[St
     other = await eraser(stock, archive, msgspec.structs.replace(ASK, people=(OTHER,))).erase()
     assert other.archived == 2
     assert list(archive.shelf.names("")) == []
+
+
+async def test_an_archive_that_is_not_set_up_any_more_is_told(archived: tuple[Stock, ObjectArchive]) -> None:
+    stock, archive = archived
+    for work in (eraser(stock).rehearse, eraser(stock).erase):
+        with pytest.raises(ArchiveError, match=r"jsonl.gz: archive.target is not set"):
+            await work()
+    assert (await eraser(stock, archive).erase()).archived == 3
+
+
+async def test_a_rehearsal_of_the_archive_leaves_the_lease_alone(archived: tuple[Stock, ObjectArchive]) -> None:
+    stock, archive = archived
+    before = await everything(stock)
+    await eraser(stock, archive).rehearse()
+    assert await everything(stock) == before
 
 
 async def test_a_hold_keeps_the_archives_lines_too(archived: tuple[Stock, ObjectArchive]) -> None:

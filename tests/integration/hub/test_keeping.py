@@ -240,6 +240,16 @@ async def test_one_keeper_at_a_time(any_stock: Stock) -> None:
     assert await any_stock.ids() == []
 
 
+async def test_a_lease_that_a_clock_ahead_took_keeps_nobody_off(any_stock: Stock) -> None:
+    """Who took it died, and the clock was set right: it would end in a year."""
+    await any_stock.add(rule("day", 1))
+    await any_stock.put(2 * DAY)
+    ahead = any_stock.now_us + 365 * DAY
+    assert await any_stock.store.transact(lambda tx: ledger.take_lease(tx, "another", ahead, ahead + 60_000_000))
+    await any_stock.keeper().round()
+    assert await any_stock.ids() == []
+
+
 async def test_a_clock_that_was_set_ahead_erases_nothing(stock: Stock) -> None:
     await stock.add(rule("year", 365))
     put = [await stock.put(HOUR)]
