@@ -32,7 +32,7 @@ from ops.cli_provision import (
 )
 from ops.config import Config
 from ops.keeping import archive_in, keeper_of
-from provisioning import ProvisioningError
+from provisioning import ProvisioningError, load_directory
 from provisioning.syntax import read_number
 from store import Store, Transaction, audit, open_store
 from store.audit import AuditEntry
@@ -296,6 +296,8 @@ def erase(
     """
     if (call_centre is not None) == everything:
         raise CommandRefused("say whose records: --call-centre NAME, or --all")
+    if not all(person.strip() for person in people):
+        raise CommandRefused("NUMBER is empty: say whom to erase")
     if not dry_run and not reason.strip():
         raise CommandRefused("--reason is missing: say why, for the audit")
     if any(person.lstrip("+") in reason for person in people):
@@ -311,10 +313,18 @@ def erase(
     request = erasing.Request(people, call_centre, operator_name(), reason, wait, stopped)
 
     async def work(store: Store) -> Report:
+        own = await store.read(lambda tx: _own_numbers(tx, people))
+        if own:
+            raise CommandRefused(f"{', '.join(own)}: a call centre's own, with the texts of all its customers")
         eraser = Eraser(store, _now_us, _keeper(config, store), shelf, request, _Telling())
         return await (eraser.rehearse() if dry_run else _when_free(eraser.erase))
 
     _say_report(_with_store(config, work), dry_run=dry_run, as_json=as_json)
+
+
+def _own_numbers(tx: Transaction, people: tuple[str, ...]) -> list[str]:
+    directory = load_directory(tx)
+    return [each for each in people if directory.number(each) is not None or directory.is_suspended(each)]
 
 
 class _Telling:

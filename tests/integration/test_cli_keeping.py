@@ -16,7 +16,7 @@ from hub.model import State
 from ops import schema
 from ops.cli import main
 from store import open_store
-from tests.fixtures_keeping import CUSTOMER, DAY, OTHER, Stock
+from tests.fixtures_keeping import CUSTOMER, DAY, NUMBER, OTHER, Stock
 
 Cli = Callable[..., str]
 
@@ -122,8 +122,18 @@ def test_a_hold_is_told(cli: Cli, tmp_path: Path) -> None:
         ((CUSTOMER, "--all"), "--reason is missing"),
         ((CUSTOMER, "--all", "--reason", "12025551212 asked"), "names the person"),
         (("+1", "--all", "--reason", "x"), "NUMBER"),
+        (("", "--all", "--reason", "x"), "NUMBER is empty"),
         ((), "Missing argument"),
     ],
 )
 def test_what_is_not_clear_is_refused(cli: Cli, words: tuple[str, ...], told: str) -> None:
     assert told in cli("erase", *words, status=2)
+
+
+def test_a_call_centres_own_number_is_nobody_to_erase(cli: Cli, tmp_path: Path) -> None:
+    """One slip, and all that all its customers wrote would be gone."""
+    put(tmp_path, 2)
+    cli("provision", "number", "add", NUMBER, "--call-centre", "acme")
+    for words in (("--dry-run",), ("--reason", "x")):
+        assert f"{NUMBER}: a call centre's own" in cli("erase", NUMBER, "--all", *words, status=2)
+    assert json.loads(cli("erase", CUSTOMER, "--all", "--dry-run", "--json"))["messages"] == 1
