@@ -104,6 +104,19 @@ class CarrierDirectory(msgspec.Struct, frozen=True, kw_only=True):
         return self.name
 
 
+def identity_of(directory: CarrierDirectory) -> dict[str, str]:
+    """What a directory's numbers are found by again: with another of these they would be in another directory.
+
+    Where it answers (``server``, ``url``) is none of it: registries move. Of a zone it is who we are there, too.
+
+    Returns: value by setting.
+    """
+    if directory.adapter != "enum":
+        return {"adapter": directory.adapter}
+    owner = "entity_id" if directory.entity_id else "tsig_name"
+    return {"adapter": "enum", "zone": directory.zone, owner: directory.entity_id or directory.tsig_name}
+
+
 _NEEDS = {
     "enum": ("server", "tsig_name", "tsig_secret", "gateway"),
     "soap": ("url", "username", "password"),

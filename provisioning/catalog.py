@@ -19,7 +19,8 @@ from provisioning.authority import check_change, day_of, with_signature
 from provisioning.claims import Claims
 from provisioning.e164 import digits_of
 from provisioning.errors import Duplicate, ProvisioningError, Refused, UnknownEntry
-from provisioning.model import KINDS, Account, Block, E, Entry, Loa, Number
+from provisioning.model import KINDS, Account, Block, CarrierDirectory, E, Entry, Loa, Number
+from provisioning.published import check_stays_itself
 from provisioning.references import References, check_unused
 from provisioning.rows import DELETE, PUT, TABLES, changes, is_hashed, read_all, read_keys, row_key, to_row
 from provisioning.tables import block_table, number_table, revision_table
@@ -130,7 +131,7 @@ def apply(
                 if entry.key in seen or (mode == "add" and old is not None):
                     raise _already(entry, old)
                 seen.add(entry.key)
-                _check_one(entry, old, mode, claims)
+                _check_one(tx, entry, old, mode, claims)
             except ProvisioningError as refusal:
                 refusals[index] = refusal
             else:
@@ -197,7 +198,7 @@ def _already(entry: Entry, old: Entry | None) -> ProvisioningError:
     return Duplicate(entry.KIND, entry.key)
 
 
-def _check_one(entry: Entry, old: Entry | None, mode: Mode, claims: Claims) -> None:
+def _check_one(tx: Transaction, entry: Entry, old: Entry | None, mode: Mode, claims: Claims) -> None:
     if mode == "update" and old is None:
         raise UnknownEntry(entry.KIND, entry.key)
     if isinstance(entry, Account) and not is_hashed(entry.password):
@@ -207,6 +208,8 @@ def _check_one(entry: Entry, old: Entry | None, mode: Mode, claims: Claims) -> N
         claims.add(entry)
     if isinstance(entry, Loa) and isinstance(old, Loa):
         check_change(old, entry)
+    if isinstance(entry, CarrierDirectory) and isinstance(old, CarrierDirectory):
+        check_stays_itself(tx, old, entry)
 
 
 def _existing(tx: Transaction, kind: str, keys: Sequence[str]) -> dict[str, Entry]:

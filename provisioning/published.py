@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy
 
 from provisioning.authority import Loa, is_valid
+from provisioning.carrier_directory import CarrierDirectory, identity_of
 from provisioning.coverage import Span, coverage_of, joined, spans_of, told, without
 from provisioning.desk_side import Block, Number
 from provisioning.e164 import digits_of
+from provisioning.errors import BadValue
 from provisioning.tables import block_table, number_table, publication_table
 from store import Transaction
 
@@ -98,6 +100,31 @@ def left_uncovered(tx: Transaction, loa: Loa, others: Sequence[Loa], today: str)
         return
     alone = coverage_of(others, loa.call_centre, today).missing(spans_of(loa.numbers))
     yield from _publications(published_within(tx, loa.call_centre, alone, _MOST))
+
+
+def check_stays_itself(tx: Transaction, old: CarrierDirectory, new: CarrierDirectory) -> None:
+    """Refuse settings that make another directory of one that has been told numbers: nobody would take them out there.
+
+    Args:
+        tx: where from.
+        old, new: a directory as it is and as it is to be.
+
+    Raises: BadValue.
+    """
+    before, after = identity_of(old), identity_of(new)
+    # The owner's name may stand in another setting from now on: who we are is its value.
+    if before == after or list(before.values()) == list(after.values()):
+        return
+    rows = publication_table.c
+    knows = sqlalchemy.select(sqlalchemy.func.count()).where(rows.directory == old.name, rows.content != "")
+    count = tx.sql.execute(knows).scalar() or 0
+    if count:
+        field = next(name for name, value in after.items() if before.get(name) != value)
+        why = (
+            f"cannot change while directory {old.name!r} may have {count:,} numbers of ours, which would stay there: "
+            "withdraw them first, or add a directory of another name"
+        )
+        raise BadValue(field, after[field], why)
 
 
 def _publications(numbers: Sequence[int]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 import sqlalchemy
 
@@ -12,6 +13,7 @@ from provisioning import (
     CarrierDirectory,
     Loa,
     Number,
+    Refused,
     StillInUse,
     UnknownEntry,
     built,
@@ -140,6 +142,30 @@ async def test_a_cursor_that_somebody_brings_opens_nothing(ready):
     with pytest.raises(BadValue, match="at most"):
         await publish(ready, spans=spans_of(["+4930000000-+4939999999"]), after=1, limit=10)
     assert await numbers(ready) == []
+
+
+async def test_a_directory_that_has_our_numbers_stays_itself(ready):
+    """Else they would stay where they are, and nobody would know."""
+    told = {"server": "dns.example.net", "gateway": "gw.example.net", "tsig_secret": "c2VjcmV0"}
+    by_dns = {"name": "dns", "adapter": "enum", "zone": "e164.example.net", "tsig_name": "key-1", **told}
+
+    async def change(**settings):
+        await apply(ready, [built(CarrierDirectory, **{**by_dns, **settings})])
+
+    await change()
+    await publish(ready, directories=["dns", "one"], spans=spans_of(["+12025550143"]))
+    await change(zone="e164.example.org")
+    await change()  # nothing was told yet: all may change
+    rows = [msgspec.structs.replace(row, content="c", state=State.ACTIVE) for row in await numbers(ready)]
+    await put(ready, rows)
+    for settings in ({"zone": "e164.example.org"}, {"tsig_name": "key-2"}, {"entity_id": "other"}):
+        with pytest.raises(Refused, match="may have 1 numbers of ours"):
+            await change(**settings)
+    with pytest.raises(Refused, match="adapter = 'rest': cannot change"):
+        await apply(ready, [built(CarrierDirectory, name="one", adapter="rest", url="https://x.example", password="p")])
+    await change(server="dns2.example.net", entity_id="key-1", tsig_name="key-2")  # who we are there is the same
+    await withdraw(ready, forget=True)
+    await change(zone="e164.example.org")
 
 
 @sqlite_only
