@@ -13,6 +13,9 @@ known is put down to be looked up, and the text goes without it. Four bounds hol
 
 A known answer is looked up again in the last tenth of its time, so that a number that is in use does not change its
 route for the length of a look-up. When that fails, the answer holds to its end.
+
+What would hold longer than the longest was written by a clock that ran ahead, for a year perhaps: it is looked up at
+once, and holds no longer than the longest from now on.
 """
 
 from __future__ import annotations
@@ -110,6 +113,9 @@ class EnumCache:
         """What is known of a number; what is not, or ends soon, is wanted from now on."""
         known = self._known.get(number)
         if known is not None:
+            if known.answer.valid_until_us > now_us + self._rules.longest_us:
+                known.answer = msgspec.structs.replace(known.answer, valid_until_us=now_us + self._rules.longest_us)
+                known.refresh_us = now_us
             if now_us < known.answer.valid_until_us:
                 self._known.move_to_end(number)
                 if now_us >= known.refresh_us:
@@ -119,7 +125,7 @@ class EnumCache:
             del self._known[number]
         until_us = self._nothing.get(number)
         if until_us is not None:
-            if now_us < until_us:
+            if now_us < until_us <= now_us + self._rules.longest_us:
                 self._nothing.move_to_end(number)
                 self.counts["nothing"] += 1
                 return None

@@ -169,3 +169,24 @@ def test_a_clock_that_is_set_back_keeps_what_is_known(cache: EnumCache) -> None:
     learn(cache, ONE, ttl_s=100)
     assert cache.answer(ONE, NOW - 3600 * S) is not None
     assert cache.answer(ONE, NOW + 3600 * S) is None
+
+
+def test_what_a_clock_wrote_that_ran_a_year_ahead_is_looked_up_and_ends(cache: EnumCache) -> None:
+    year = 365 * 86_400 * S
+    learn(cache, ONE, ttl_s=100, now_us=NOW + year)
+    learn(cache, TWO, element="", now_us=NOW + year)
+    known = cache.answer(ONE, NOW)
+    assert known is not None
+    assert known.valid_until_us == NOW + RULES.longest_us
+    assert cache.answer(TWO, NOW) is None
+    assert sorted([cache.take() or "", cache.take() or ""]) == [ONE, TWO]
+    cache.settle(ONE, Result.FAILED, "", 0, NOW)
+    assert cache.answer(ONE, NOW + RULES.longest_us) is None
+
+
+def test_the_longest_time_to_live_is_no_clock_that_ran_ahead(cache: EnumCache) -> None:
+    learn(cache, ONE, ttl_s=2**31)
+    known = cache.answer(ONE, NOW)
+    assert known is not None
+    assert known.valid_until_us == NOW + RULES.longest_us
+    assert cache.waiting == 0
