@@ -36,6 +36,7 @@ from ops.settings import SETTINGS
 from provisioning import Account, ProvisioningError, catalog, load_directory, revision
 from provisioning.passwords import hash_passwords
 from store import Store, StoreError, Transaction
+from store.audit import AuditEntry, append
 
 AGAIN_S: Final = 5.0  # after a fault of ours
 STATES: Final = ("done", "refused", "failed")  # what may come of a reload that is no dry run
@@ -137,10 +138,20 @@ class Reloader:
             self.outcomes[answer.state] += 1
             self.is_as_wanted = answer.state == "done"
             self.in_force_us = wall_clock_us() if self.is_as_wanted else self.in_force_us
+            await self._note(who, answer)
         self._supervisor.tell(status(f"{'dry run' if dry_run else 'last reload'}: {answer.state}"))
         say = log.info if answer.state in ("done", "planned") else log.error
         say("reload", who=who, **_told(answer))
         return answer
+
+    async def _note(self, who: str, answer: Answer) -> None:
+        """Tell the audit who had the file read again, and what came of it; its entries are told of by the catalog."""
+        detail = msgspec.json.encode({"state": answer.state, "settings": answer.settings}).decode()
+        entry = AuditEntry(wall_clock_us(), who, "reloaded", "config", answer.file, detail)
+        try:
+            await self._store.transact(lambda tx: append(tx, [entry]))
+        except StoreError as error:
+            log.warning("the audit was not told of a reload", error=type(error).__name__)
 
     async def _reload(self, who: str, dry_run: bool) -> Answer:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from provisioning import Link, Route, catalog
 from smpp.codec import encode
 from smpp.constants import CommandStatus
 from smpp.pdu import BindTransceiver
-from store import Transaction
+from store import Transaction, audit
 from tests.faults.process import ACCOUNT_PASSWORD, LINK_PASSWORD, ROOT, DaemonProcess, until
 from tests.faults.scene import Scene, open_scene
 
@@ -216,6 +217,10 @@ async def test_what_does_not_change_stays_bound_whatever_else_does(
         assert other.bound
         await in_store_of(daemon, lambda tx: catalog.remove(tx, Link, "second", who="test", now_us=1))
         await until(lambda: not other.bound, WITHIN_S, "the removed link has unbound")
+
+        noted = await in_store_of(daemon, lambda tx: audit.read(tx, 100, kind="config"))
+        told_of = [(row.who, json.loads(row.detail)["state"]) for row in reversed(noted)]
+        assert told_of == [("test", "done")] * 3 + [("SIGHUP", "done"), ("SIGHUP", "refused"), ("test", "done")]
 
         assert carrier.stream is carrier_stream, "the carrier's session is the one it was"
         assert scene.esme.stream is esme_stream, "and so is the account's"
