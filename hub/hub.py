@@ -21,8 +21,9 @@ from hub.errors import UnknownEndpoint
 from hub.filtering import Filtering
 from hub.filters import FilterSettings
 from hub.intake import PART_WAIT_US, Intake
-from hub.model import Arrival, Effect, Fate, Kind, Message, Name, Outcome, State, Verdict
-from hub.opt_out_follower import REASON, OptOutFollower
+from hub.model import Arrival, Effect, Fate, Message, Name, Outcome, Verdict
+from hub.operator_requests import OperatorRequests
+from hub.opt_out_follower import OptOutFollower
 from hub.opt_out_guard import OptOuts
 from hub.outcomes import Outcomes
 from hub.queued import Queued
@@ -128,6 +129,9 @@ class Hub:
         )
         self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
         self._requests = Requests(store, clock, self._dispatchers, self._outcomes)
+        self._operator_requests = OperatorRequests(
+            store, clock, self._dispatchers, self._end_unwanted, self._opt_out_follower.spares
+        )
         self._alerts = Alerts()
         self._nursery: trio.Nursery | None = None
         self._intake.answers = answers
@@ -350,11 +354,7 @@ class Hub:
 
     async def _sweep(self) -> None:
         await self._intake.sweep()
-        requests = await self.store.read(operations.requests)
-        while requests:
-            for request in requests:
-                await self._carry_out(request)
-            requests = await self.store.read(operations.requests)
+        await self._operator_requests.carry_out()
 
     async def _expire(self) -> None:
         now_us = self.clock()
@@ -433,37 +433,3 @@ class Hub:
         for entry in aside.values():
             dispatcher.ended(entry, self.clock())
         return pending
-
-    async def _carry_out(self, request: operations.Request) -> None:
-        """Do what an operator asked for: retry a dead letter, or drop a message."""
-        standing = await self.store.read(lambda tx: operations.standing(tx, request.message_id))
-        if standing is not None:
-            dispatcher = self._dispatchers.get(standing.message.endpoint)
-            if request.verb == "drop":
-                await self._drop(standing)
-            elif dispatcher is not None and request.verb == "retry":
-                await self._replay(dispatcher, standing)
-        await self.store.transact(lambda tx: operations.done(tx, request))
-        log.info("operator's request", verb=request.verb, message_id=request.message_id, who=request.who)
-
-    async def _drop(self, standing: journal.Standing) -> None:
-        if standing.state in (State.QUEUED, State.SUBMITTING):
-            await self._end_waiting([standing], "dropped")
-        else:
-            await self.store.transact(lambda tx: operations.drop_dead(tx, standing.message.id))
-
-    async def _replay(self, dispatcher: Dispatcher, standing: journal.Standing) -> None:
-        message_id = standing.message.id
-        if standing.message.kind is Kind.TEXT and await self.store.read(
-            lambda tx: self._opt_out_follower.spares(tx, standing.message)
-        ):
-            log.info("its recipient is out: it stays a dead letter", message_id=message_id, reason=REASON)
-            return
-        now_us = self.clock()
-        dispatcher.begin_replay(message_id)
-        revived: journal.Standing | None = None
-        try:
-            validity_us = dispatcher.endpoint.validity_us
-            revived = await self.store.transact(lambda tx: operations.revive(tx, message_id, now_us + validity_us))
-        finally:
-            dispatcher.end_replay(revived, message_id)

@@ -23,7 +23,7 @@ MODULES: Final = {
     "route": "ops.cli_route",
     "enum": "ops.cli_enum",
     "thread": "ops.cli_operate",
-    "queue": "ops.cli_operate",
+    "queue": "ops.cli_queue",
     "opt-out": "ops.cli_optout",
     "charging": "ops.cli_charging",
     "retention": "ops.cli_keeping",

@@ -1,17 +1,14 @@
-"""``smshub queue …`` and ``smshub thread …``: what an operator looks at and moves, beside a running daemon."""
+"""``smshub thread …``: the conversations that an operator looks at and ends, beside a running daemon."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
 import msgspec
 
-from hub import State, operations
 from hub.history import texts
-from hub.operations import Listed, Request
 from ops.cli_provision import (
     CommandRefused,
     config_options,
@@ -27,8 +24,6 @@ from store.audit import AuditEntry, append
 from threading_tokens import Thread, redacted, registry
 
 CLI_NODE = 1023
-IDS_IN_AUDIT = 500  # that one row of the audit names
-_STATES = {"pending": operations.PENDING, **{state.name.lower(): (state,) for state in State}}
 _json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -38,147 +33,6 @@ def _at(us: int) -> str:
 
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-# --- queue -----------------------------------------------------------------------------------------------------------
-
-
-@click.group()
-def queue() -> None:
-    """Messages that wait, and dead letters. No command shows a text."""
-
-
-@queue.command("list")
-@click.option("--state", type=click.Choice(sorted(_STATES)), default="pending", show_default=True)
-@click.option("--endpoint", default="", help="Only this endpoint's, for example link:acme.")
-@click.option("--call-centre", default="", help="Only this call centre's.")
-@click.option("--after", "after_id", type=int, default=0, help="The page after this id.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
-@_json_option
-@config_options
-def queue_list(
-    config: Config, state: str, endpoint: str, call_centre: str, after_id: int, limit: int, as_json: bool
-) -> None:
-    """List messages in a state, the oldest first."""
-
-    def work(tx: Transaction) -> list[Listed]:
-        return operations.listing(
-            tx, states=_STATES[state], endpoint=endpoint, call_centre=call_centre, after_id=after_id, limit=limit
-        )
-
-    with refusals_told():
-        found = in_store(config, work, reads=True)
-    if as_json:
-        say_json(found)
-        return
-    _show_rows(
-        ["id", "state", "endpoint", "from", "to", "received", "next try", "tries", "reason"],
-        [
-            [
-                str(m.id),
-                m.state,
-                m.endpoint,
-                m.source,
-                m.destination,
-                _at(m.received_us),
-                _at(m.next_us),
-                str(m.attempts),
-                m.reason,
-            ]
-            for m in found
-        ],
-    )
-
-
-@queue.command("count")
-@_json_option
-@config_options
-def queue_count(config: Config, as_json: bool) -> None:
-    """Count messages by endpoint and state."""
-    with refusals_told():
-        counts = in_store(config, operations.counts, reads=True)
-    rows = [[endpoint, state, count] for (endpoint, state), count in sorted(counts.items())]
-    if as_json:
-        say_json([{"endpoint": e, "state": s, "count": c} for e, s, c in rows])
-        return
-    _show_rows(["endpoint", "state", "count"], [[str(cell) for cell in row] for row in rows])
-
-
-@queue.command("show")
-@click.argument("message_id", type=int)
-@config_options
-def queue_show(config: Config, message_id: int) -> None:
-    """Show where a message stands."""
-    with refusals_told():
-        found = in_store(config, lambda tx: operations.show(tx, message_id), reads=True)
-    if found is None:
-        raise CommandRefused(f"there is no message {message_id}")
-    for name, value in msgspec.structs.asdict(found).items():
-        click.echo(f"{name:13} {_at(value) if name.endswith('_us') else value}".rstrip())
-
-
-@queue.command("retry")
-@click.argument("message_ids", type=int, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.option("--endpoint", default="", help="With --all: only this endpoint's.")
-@config_options
-def queue_retry(config: Config, message_ids: tuple[int, ...], everything: bool, endpoint: str) -> None:
-    """Queue dead letters again, with new attempts and a new validity."""
-    _ask(config, "retry", message_ids, everything, endpoint, (State.DEAD,))
-
-
-@queue.command("drop")
-@click.argument("message_ids", type=int, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.option("--endpoint", default="", help="With --all: only this endpoint's.")
-@config_options
-def queue_drop(config: Config, message_ids: tuple[int, ...], everything: bool, endpoint: str) -> None:
-    """Give messages up: waiting ones (their senders are told) and dead letters."""
-    _ask(config, "drop", message_ids, everything, endpoint, (State.DEAD, *operations.PENDING))
-
-
-def _ask(
-    config: Config, verb: str, ids: Sequence[int], everything: bool, endpoint: str, states: Sequence[State]
-) -> None:
-    """Leave requests for the daemon. Only what can be done is asked for."""
-    if bool(ids) == everything:
-        raise CommandRefused("name messages by id, or say --all")
-    words = {state.name.lower() for state in states}
-    clock, who = IdClock(CLI_NODE), operator_name()
-
-    def work(tx: Transaction) -> tuple[int, list[str]]:
-        wrong: list[str] = []
-        wanted = list(ids)
-        if everything:
-            dead = operations.listing(tx, states=(State.DEAD,), endpoint=endpoint, limit=100_000)
-            wanted = [m.id for m in dead]
-        for message_id in ids:
-            found = operations.show(tx, message_id)
-            if found is None:
-                wrong.append(f"there is no message {message_id}")
-            elif found.state not in words:
-                allowed = ", ".join(sorted(words))
-                wrong.append(f"message {message_id} is {found.state}; {verb} takes only what is {allowed}")
-        if not wrong:
-            for message_id in wanted:
-                operations.ask(tx, Request(clock.next(_now_us()), verb, message_id, who, _now_us()))
-            if wanted:
-                append(tx, [_asked(verb, wanted, who)])
-        return len(wanted), wrong
-
-    with refusals_told():
-        count, wrong = in_store(config, work)
-    if wrong:
-        raise CommandRefused("\n".join(wrong))
-    click.echo(f"{count} asked for; the daemon does it within a second, or when it starts")
-
-
-def _asked(verb: str, ids: Sequence[int], who: str) -> AuditEntry:
-    """One row of the audit for all that a command asks for."""
-    key = str(ids[0]) if len(ids) == 1 else f"{len(ids)} messages"
-    detail = {"ids": ids[:IDS_IN_AUDIT]} if len(ids) > 1 else {}
-    words = msgspec.json.encode(detail).decode() if detail else ""
-    return AuditEntry(_now_us(), who, f"asked to {verb}", "message", key, words)
 
 
 # --- thread ----------------------------------------------------------------------------------------------------------
