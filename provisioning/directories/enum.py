@@ -114,7 +114,7 @@ class EnumAdapter:
 
     Args:
         directory: a directory with the adapter ``enum``.
-        environ: to look the key's secret up in.
+        environ: where a secret in a variable is looked up. The secret is read anew for each call: it can be changed.
 
     Raises: UnreadableSecret; BadValue: the secret is no base64.
 
@@ -122,18 +122,11 @@ class EnumAdapter:
     """
 
     def __init__(self, directory: CarrierDirectory, environ: Mapping[str, str]) -> None:
-        if directory.tsig_secret is None:
-            raise BadValue("tsig_secret", None, "is missing: updates are signed")
-        try:
-            secret = b64decode(directory.tsig_secret.reveal(environ), validate=True)
-        except (binascii.Error, ValueError):
-            raise BadValue("tsig_secret", "***", "is no base64: give the secret as tsig-keygen prints it") from None
-        if not secret:
-            raise BadValue("tsig_secret", "***", "is empty")
         self._directory = directory
+        self._environ = environ
         self._zone = dns.name.from_text(directory.zone)
-        key = dns.tsig.Key(dns.name.from_text(directory.tsig_name), secret, f"{directory.tsig_algorithm}.")
-        self._primary = Primary(directory.server, directory.port, key, directory.timeout_s)
+        self._key = _key_of(directory, environ)
+        self._primary = Primary(directory.server, directory.port, self._key, directory.timeout_s)
         self._hub = directory.entity_id or directory.tsig_name
         self._answers: dict[int, Answer] = {}
         self._was_reached = False  # in this call
@@ -166,6 +159,11 @@ class EnumAdapter:
 
     def _planned(self, tasks: Sequence[Task], *, removes: bool = False) -> list[_Plan]:
         """The tasks that the server is to be asked of; the others are answered."""
+        key = _key_of(self._directory, self._environ)
+        if key != self._key:
+            self._primary.close()
+            self._key = key
+            self._primary = Primary(self._directory.server, self._directory.port, key, self._directory.timeout_s)
         self._answers, self._was_reached, self._broken = {}, False, ""
         plans = []
         directory = self._directory
@@ -415,6 +413,19 @@ class EnumAdapter:
         if standing.owner is not None and is_same_hub(standing.owner, self._hub):
             return Answer(Finding.LATER, "it was taken out and is there again")
         return Answer(Finding.ABSENT)
+
+
+def _key_of(directory: CarrierDirectory, environ: Mapping[str, str]) -> dns.tsig.Key:
+    """The key as it is now. Raises: UnreadableSecret, BadValue."""
+    if directory.tsig_secret is None:
+        raise BadValue("tsig_secret", None, "is missing: updates are signed")
+    try:
+        secret = b64decode(directory.tsig_secret.reveal(environ), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadValue("tsig_secret", "***", "is no base64: give the secret as tsig-keygen prints it") from None
+    if not secret:
+        raise BadValue("tsig_secret", "***", "is empty")
+    return dns.tsig.Key(dns.name.from_text(directory.tsig_name), secret, f"{directory.tsig_algorithm}.")
 
 
 def _chunks(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:

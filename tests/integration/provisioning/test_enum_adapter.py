@@ -289,6 +289,20 @@ def test_a_secret_that_is_no_base64_is_refused_at_once(bind: NameServer, made: M
         made(bind, tsig_secret=Secret(SecretKind.ENV, "NOT_SET"))
 
 
+def test_a_secret_that_is_renewed_is_used_from_the_next_call_on(bind: NameServer, made: Made, tmp_path: Path) -> None:
+    """As a token of a registry is. A daemon runs for years, and keys do not."""
+    file = tmp_path / "secret"
+    file.write_text(SECRETS["other-key"])
+    adapter = made(bind, tsig_secret=Secret(SecretKind.FILE, str(file)))
+    tasks = fresh(2)
+    assert findings(adapter.publish(tasks)) == {Finding.LATER: 2}
+    file.write_text(SECRETS["hub-key"])
+    assert findings(adapter.publish(tasks)) == {Finding.ACTIVE: 2}
+    file.unlink()
+    with pytest.raises(UnreadableSecret):
+        adapter.confirm(tasks)
+
+
 # --- restarts --------------------------------------------------------------------------------------------------------
 
 
