@@ -96,6 +96,8 @@ class HttpCall:
             with watchdog:
                 return self._post(path, body, headers, watchdog)
         except (HTTPError, OSError) as error:
+            # The next call reads ca_file anew: an operator who renewed it need not know that we were here before.
+            self.close()
             # Whose time is over first, the watchdog's or that of one wait, is chance: both mean the same.
             if watchdog.has_barked or _is_late(error):
                 raise CallFailed(f"no answer from {self._host} within {self._timeout_s:g} s") from error

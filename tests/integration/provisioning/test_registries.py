@@ -40,7 +40,7 @@ from provisioning.directories.making import adapter_of
 from provisioning.directories.soap_xml import NAMESPACE
 from provisioning.directories.xml_reading import BadXml
 from provisioning.secret import Secret, SecretKind
-from tests.fixtures_tls import Certificate
+from tests.fixtures_tls import Certificate, made_certificate
 
 PUBLISHED = Path(provisioning.directories.__file__ or "").parent
 OPENAPI = json.loads((PUBLISHED / "registry-openapi.json").read_text())
@@ -628,6 +628,21 @@ async def test_tls_is_verified(kind: str, certificate: Certificate, tmp_path: Pa
         with adapter(kind, there.url.replace("https", "http")) as ours:
             await fails(ours, r"127\.0\.0\.1")
         assert len(there.book.entries) == 2
+
+
+@BOTH
+async def test_authorities_that_are_renewed_are_trusted_from_the_next_call_on(
+    kind: str, certificate: Certificate, tmp_path: Path
+) -> None:
+    """A registry's certificate changes over night; the operator puts the new authority into the file."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(made_certificate(tmp_path / "former").cert_file.read_bytes())
+    cert, key = str(certificate.cert_file), str(certificate.key_file)
+    async with registry(tls_cert_file=cert, tls_key_file=key) as there:
+        with adapter(kind, there.url, ca_file=str(trusted)) as ours:
+            await fails(ours, "certificate is not trusted")
+            trusted.write_bytes(certificate.cert_file.read_bytes())
+            assert await findings(ours.publish, tasks(1)) == {Finding.ACTIVE: 1}
 
 
 @BOTH
