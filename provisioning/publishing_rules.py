@@ -99,10 +99,11 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
         state: see ``State``.
         content: digest of what the directory was last told (``content_of``), or empty.
         submission: names the last telling; 0 before the first. Microseconds, rising.
-        remote_id: the directory's own name of it.
+        remote_id: the directory's own name of the last telling; empty until it has answered that.
         attempts: calls since the last one that brought it on.
         next_us: when it is due; 0 when nothing is to be done.
-        since_us: in this state since.
+        since_us: in this state since. A row that goes round, because its directory takes it and has it not when it is
+            looked up, keeps the instant at which that began: else nobody would see that it never arrives.
         reason: why it is not further, for people.
     """
 
@@ -311,8 +312,9 @@ def told(row: Publication, content: str, submission: int, until_us: int, now_us:
         state=state,
         content=content if state == State.SUBMITTING else row.content,
         submission=submission,
+        remote_id="",  # a look-up by the name of an earlier telling would find what that said
         next_us=until_us,
-        since_us=now_us,
+        since_us=row.since_us if row.attempts else now_us,
     )
 
 
@@ -325,6 +327,7 @@ def answered(row: Publication, answer: Answer, waits: Waits, now_us: int) -> Pub
         next_us = now_us + waits.after(attempts, answer.after_s)
     elif wait is Wait.LONGEST:
         next_us = now_us + waits.longest_us
+    goes_round = row.attempts > 0 and next_us > 0
     return msgspec.structs.replace(
         row,
         state=state,
@@ -332,7 +335,7 @@ def answered(row: Publication, answer: Answer, waits: Waits, now_us: int) -> Pub
         remote_id=answer.remote_id or row.remote_id,
         attempts=attempts if next_us else 0,
         next_us=next_us,
-        since_us=row.since_us if state == row.state else now_us,
+        since_us=row.since_us if state == row.state or goes_round else now_us,
         reason="" if state in (State.ACTIVE, State.WITHDRAWN) else answer.reason,
     )
 

@@ -58,7 +58,7 @@ def test_an_answer_leads_somewhere_and_what_is_not_decided_is_due_again(state, f
     assert NOW + 1 <= new.next_us <= NOW + WAITS.longest_us or new.state in FINAL
     assert new.attempts == (0 if new.state in FINAL else 4)
     assert new.remote_id == "remote"
-    assert new.since_us == (1 if new.state == state else NOW)
+    assert new.since_us == (1 if new.state not in FINAL else NOW)
     assert (new.content == "") == (new.state == State.WITHDRAWN)
 
 
@@ -183,6 +183,30 @@ def test_a_new_telling_has_a_new_key_and_a_repetition_the_old():
     assert out.state == State.WITHDRAWING
     assert key_of(out) != key_of(first)
     assert key_of(answered(first, Answer(Finding.SUBMITTED), WAITS, NOW)) == key_of(first)
+
+
+def test_a_new_telling_forgets_the_name_of_the_last():
+    """Of a number that is looked up instead of told again, because its letter lapsed, the old answer says nothing."""
+    again = told(a_row(State.WANTED, remote_id="file-1"), "c2", 100, NOW + 5, NOW)
+    assert again.remote_id == ""
+    named = answered(again, Answer(Finding.LATER, remote_id="file-2"), WAITS, NOW)
+    assert told(named, "c2", 101, NOW + 5, NOW).remote_id == "file-2"  # the same telling
+
+
+@pytest.mark.parametrize("finding", [Finding.DIFFERS, Finding.ABSENT])
+def test_a_number_that_never_arrives_is_seen_to_be_on_its_way_for_long(finding):
+    """A directory takes it, and has it not: each state lasts for a moment, the whole for a week."""
+    row = told(a_row(State.WANTED), "c", NOW, NOW + 5, NOW)
+    for round_number in range(1, 20):
+        now_us = NOW + round_number * 60_000_000
+        row = answered(row, Answer(Finding.SUBMITTED), WAITS, now_us)
+        if round_number > 1:
+            assert row.since_us == NOW + 60_000_000
+        row = answered(row, Answer(finding), WAITS, now_us)
+        row = told(row, "c", now_us, now_us + 5, now_us)
+    assert (row.state, row.since_us) == (State.SUBMITTING, NOW + 60_000_000)
+    there = answered(row, Answer(Finding.ACTIVE), WAITS, 5 * NOW)
+    assert (there.since_us, there.attempts) == (5 * NOW, 0)
 
 
 def test_what_an_adapter_returns_is_bounded_or_not_believed():
