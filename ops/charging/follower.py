@@ -161,7 +161,8 @@ class ChargingFollower:
         state = self._state if self._state is not None else await self._recover()
         await self._look()
         pending = self._pending
-        waited_us = self._clock() - pending.since_us if pending.since_us else 0
+        # A clock that was ahead and is right again must not keep records back until it is as late as they say.
+        waited_us = abs(self._clock() - pending.since_us)
         if not pending.since_us or (pending.records < self._rotate_records and waited_us < self._rotate_us):
             return False
         if pending.records:
@@ -173,18 +174,19 @@ class ChargingFollower:
     async def _recover(self) -> SpoolState:
         """Find out how the directory and the store stand, and end what was begun."""
         state = await trio.to_thread.run_sync(self._spool.load)
-        self._position = await self._store.transact(lambda tx: feed.begin(tx, NAME))
-        if state.after == self._position and state.until > self._position:
+        self._position, last = await self._store.transact(lambda tx: (feed.begin(tx, NAME), feed.last(tx)))
+        if state.after == self._position < state.until <= last:
             log.info("a file of charging records is finished that the last run began", names=state.names)
             await self._show(state)
-        elif state.until and state.until != self._position:
+        elif state.until:
             await trio.to_thread.run_sync(self._spool.show, state)
-            log.warning(
-                "charging records go on elsewhere: this directory's belong to another store, or to a copy of this one",
-                directory=str(self._spool.directory),
-                directory_is_at=state.until,
-                store_is_at=self._position,
-            )
+            if state.until > self._position:  # rows without records are passed by without a file
+                log.warning(
+                    "charging records go on elsewhere: the directory's belong to another store, or to a copy of this",
+                    directory=str(self._spool.directory),
+                    directory_is_at=state.until,
+                    store_is_at=self._position,
+                )
         self._pending = Pending(self._position)
         self._state = state
         return state

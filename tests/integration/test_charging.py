@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy
+import structlog
 import trio
 
 from hub import Outcome, ReceiptWanted, Result, feed
@@ -24,6 +26,7 @@ from hub.tables import message as message_table
 from ops.charging import ChargingFollower, Record, Spool, ber, files
 from ops.charging.records import CHARGED
 from provisioning import CallCentre, Number
+from store import create_all, open_store
 from tests.fixtures_hub import CUSTOMER, NUMBER, Clock, World, accept, inbound, make_directory, reply, transit
 
 SECRET = "the words of a customer"
@@ -217,6 +220,69 @@ async def test_what_was_erased_leaves_no_record_and_is_counted(
             await world.receive("account:agg", *[transit(str(n)) for n in range(5)])
             await world.until(lambda: len(records_in(folder)) == 10)
     assert [record.sequence for record in records_in(folder)] == list(range(1, 11))
+
+
+async def test_rows_without_records_are_passed_by_in_silence(world: World, fast_clock: Clock, folder: Path) -> None:
+    """The position is then beyond the last file's end, which is no sign of another store."""
+    world = with_endpoints(world)
+    async with world.running():
+        await world.settled()
+        with structlog.testing.capture_logs() as logged:
+            async with following(follower_of(world, folder, age_us=1)):
+                await world.receive("account:agg", transit("charged"))
+                await world.until(lambda: len(records_in(folder)) == 2)
+                await world.store.commit([feed.outbox(world.now_us(), [("thread", 1, "opened")])])
+                last = await world.store.read(feed.last)
+                while await world.store.read(partial(feed.position_of, name="charging")) != last:  # noqa: ASYNC110
+                    await trio.sleep(1.0)
+            async with following(follower_of(world, folder, age_us=1)):
+                await world.receive("account:agg", transit("charged too"))
+                await world.until(lambda: len(records_in(folder)) == 4)
+        assert [line for line in logged if line["log_level"] in ("warning", "error")] == []
+    assert_each_once(records_in(folder), await charged_events(world))
+
+
+async def test_a_clock_that_was_ahead_keeps_no_records_back(world: World, fast_clock: Clock, folder: Path) -> None:
+    """What happened while it was a year ahead is in a file soon after it was set right, not in a year."""
+    world = with_endpoints(world)
+    year_us = 365 * 86_400_000_000
+    follower = ChargingFollower(
+        world.store,
+        Spool(folder, 7, "ber"),
+        lambda: world.now_us() - year_us,
+        rotate_records=100,
+        rotate_us=900_000_000,
+    )
+    async with world.running(), following(follower):
+        await world.settled()
+        await world.receive("account:agg", transit("next year"))
+        await world.until(lambda: len(records_in(folder)) == 2)
+        assert follower.lag_s() >= 0
+
+
+async def test_a_new_store_over_an_old_directory_loses_nothing(
+    world: World, fast_clock: Clock, folder: Path, tmp_path: Path
+) -> None:
+    """The old one's only file began behind row 0, as the new one's first will: it is not taken for that one's."""
+    world = with_endpoints(world)
+    async with world.running(), following(follower_of(world, folder, age_us=1, formats="ber")):
+        await world.settled()
+        for at in range(5):
+            await world.receive("account:agg", transit(str(at)))
+        await world.until(lambda: len(records_in(folder)) == 10)
+    _take_away(folder, tmp_path)
+    state = msgspec.structs.replace(await trio.to_thread.run_sync(Spool(folder, 7, "ber").load), after=0)
+    (folder / ".smshub7-charging").write_bytes(msgspec.json.encode(state))
+    async with open_store(f"sqlite:///{tmp_path}/new.db") as store:
+        await store.transact(create_all)
+        other = with_endpoints(World(store, fast_clock, world.directory))
+        with structlog.testing.capture_logs() as logged:
+            async with other.running(), following(follower_of(other, folder, age_us=1, formats="ber")):
+                await other.settled()
+                await other.receive("account:agg", transit("new"))
+                await other.until(lambda: len(records_in(folder)) == 2)
+            assert any("go on elsewhere" in line["event"] for line in logged)
+        assert [record.message_id for record in records_in(folder)] == [id for _, id in await charged_events(other)]
 
 
 def _count(follower: ChargingFollower, name: str) -> float:
