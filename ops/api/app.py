@@ -2,7 +2,9 @@
 
 What a request goes through, in this order: its path and method (404, 405), its key (401; 429 for an address that goes
 on with wrong ones), the key's rate (429), the key's scope (403), its query (400), its body, the operation. Nothing of
-the body is read before the key is known. An error that is ours says 500 and no more; the log has the rest.
+the body is read before the key is known, and of large ones few of a call centre's at a time: 4 MiB of JSON may come to
+a hundred of memory, and one tenant must not have all of it. An error that is ours says 500 and no more; the log has the
+rest.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
@@ -38,6 +41,9 @@ RING_S: Final = 1.0  # a key that is suspended opens nothing after this
 FAILURES_A_MINUTE: Final = 30  # of one address; a key cannot be guessed, but asking is not free
 LOG_LINES_A_MINUTE: Final = 60  # of failures, whoever's: addresses are cheap
 RETRY_S: Final = 5
+LARGE_OCTETS: Final = 65_536  # a body that says it is no longer is read at once
+LARGE_AT_ONCE: Final = 2  # of a call centre
+ROOM_S: Final = 10.0  # that a large one waits for its turn
 _LOG: Final = "log"  # no address
 
 _ALWAYS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -62,6 +68,7 @@ class _Door:
         self._reading = trio.Lock()
         self._asked = Buckets()
         self._failed = Buckets()
+        self._large: dict[str, trio.CapacityLimiter] = {}  # by call centre
 
     async def admit(self, request: Request, scope: str, answer_headers: dict[str, str]) -> ApiKey:
         """Let a request in.
@@ -91,6 +98,28 @@ class _Door:
             challenge = f'Bearer realm="smshub", error="insufficient_scope", scope="{scope}"'
             raise Problem(403, f"the key lacks the scope {scope!r}", headers={"WWW-Authenticate": challenge})
         return key
+
+    @asynccontextmanager
+    async def room(self, request: Request, call_centre: str) -> AsyncIterator[None]:
+        """Hold room for a request's body until the request is answered, unless it is a small one.
+
+        Raises: Problem.
+        """
+        told = request.headers.get("content-length", "")
+        if told.isascii() and told.isdigit() and len(told) < 10 and int(told) <= LARGE_OCTETS:
+            yield
+            return
+        limiter = self._large.setdefault(call_centre, trio.CapacityLimiter(LARGE_AT_ONCE))
+        owner = object()
+        with trio.move_on_after(ROOM_S) as patience:
+            await limiter.acquire_on_behalf_of(owner)
+        if patience.cancelled_caught:
+            detail = f"{LARGE_AT_ONCE} large requests of your call centre's are under way: send one after the other"
+            raise Problem(429, detail, headers={"Retry-After": str(RETRY_S)})
+        try:
+            yield
+        finally:
+            limiter.release_on_behalf_of(owner)
 
     async def _keys(self, max_age_s: float) -> KeyRing:
         asked_at = trio.current_time()
@@ -185,7 +214,10 @@ class _Endpoint:
         try:
             key = await self._door.admit(request, operation.scope, headers)
             call = Call(request, key, _query_of(request, operation), self._store, self._clock_us())
-            return await operation.handler(call)
+            if not operation.body:
+                return await operation.handler(call)
+            async with self._door.room(request, key.call_centre):
+                return await operation.handler(call)
         except Problem:
             raise
         except ProvisioningError as error:

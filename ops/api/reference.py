@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ops.api.app import FAILURES_A_MINUTE
+from ops.api.app import FAILURES_A_MINUTE, LARGE_AT_ONCE, LARGE_OCTETS, ROOM_S
 from ops.api.call import MAX_JSON_OCTETS
 from ops.api.entries import MAX_BATCH, MAX_PAGE
 from ops.api.operations import OPERATIONS
@@ -43,7 +43,8 @@ another has is *not available*. Names of letters and white lists are the whole h
 
 A key may ask `per_minute` times a minute, all of them at once if it likes. `RateLimit-Policy` and `RateLimit` tell how
 many are left, `429` with `Retry-After` when there are none. An address without a valid key is refused after
-{FAILURES_A_MINUTE} requests a minute; one with a key is not touched by that.
+{FAILURES_A_MINUTE} requests a minute; one with a key is not touched by that. Of bodies longer than {LARGE_OCTETS:,}
+octets, {LARGE_AT_ONCE} of a call centre's are taken at a time: a further one waits for {ROOM_S:g} s, then it is `429` too.
 
 ## Requests
 

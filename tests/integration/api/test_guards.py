@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.lowlevel
 
+from ops.api import app
 from ops.api.app import FAILURES_A_MINUTE
 from ops.api.operations import OPERATIONS, SCHEMAS, Operation
 from provisioning import ApiKey, catalog
@@ -210,6 +211,33 @@ async def test_paths_and_queries_that_are_none(site: Site) -> None:
         ("GET", "/v1/letters?after=%00", 400),
     ):
         assert (await site.acme(method, path)).status == status, path
+
+
+async def test_large_bodies_of_one_call_centre_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies that come slowly, or come to much, take no room from another call centre, nor from small requests."""
+    monkeypatch.setattr(app, "ROOM_S", 0.1)
+    entries = [{"number": f"+1617555{at:04}"} for at in (1, *range(2, 3000))]
+
+    async def put(client: Client, many: int = 2999) -> int:
+        return (await client("POST", "/v1/numbers", {"numbers": entries[:many]})).status
+
+    assert len(json.dumps(entries)) > app.LARGE_OCTETS
+    slow = []
+    for _ in range(app.LARGE_AT_ONCE):
+        slow.append(await trio.open_tcp_stream("127.0.0.1", site.port))
+        head = "POST /v1/numbers HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        head += f"Authorization: Bearer {site.keys['acme']}\r\nContent-Length: 100000\r\n\r\n{{"
+        await slow[-1].send_all(head.encode())
+    with trio.fail_after(60):
+        while await put(site.acme) != 429:
+            await trio.lowlevel.checkpoint()
+    assert await put(site.acme, 1) == 200
+    assert await put(site.globex) != 429
+    for stream in slow:
+        await trio.aclose_forcefully(stream)
+    with trio.fail_after(60):
+        while await put(site.acme) == 429:
+            await trio.lowlevel.checkpoint()
 
 
 async def test_the_description_is_served_to_everybody(site: Site) -> None:
