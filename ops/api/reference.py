@@ -44,7 +44,8 @@ another has is *not available*. Names of letters and white lists are the whole h
 A key may ask `per_minute` times a minute, all of them at once if it likes. `RateLimit-Policy` and `RateLimit` tell how
 many are left, `429` with `Retry-After` when there are none. An address without a valid key is refused after
 {FAILURES_A_MINUTE} requests a minute; one with a key is not touched by that. Of bodies longer than {LARGE_OCTETS:,}
-octets, {LARGE_AT_ONCE} of a call centre's are taken at a time: a further one waits for {ROOM_S:g} s, then it is `429` too.
+octets, {LARGE_AT_ONCE} of a call centre's are taken at a time: a further one waits for {ROOM_S:g} s, then it is `429`
+too.
 
 ## Requests
 
