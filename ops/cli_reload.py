@@ -54,7 +54,8 @@ def reload_command(config: Config, dry_run: bool, wait_s: float, as_json: bool) 
         say_json(answer)
         sys.exit(_STATUS[answer.state])
     if answer.errors:
-        for line in (*answer.errors, f"{answer.state}: nothing has changed"):
+        came = "the file is in the store, and the daemon goes on with it" if answer.is_stored else "nothing has changed"
+        for line in (*answer.errors, f"{answer.state}: {came}"):
             click.echo(f"smshub: {line}", err=True)
         sys.exit(_STATUS[answer.state])
     for line in told(answer):

@@ -20,13 +20,16 @@ from provisioning import (
     Account,
     Directory,
     Entry,
+    ProvisioningError,
     Refused,
     Secret,
     SecretKind,
     catalog,
     load_directory,
 )
+from provisioning.carrier_directory import CarrierDirectory
 from provisioning.passwords import DUMMY_HASH
+from provisioning.published import check_stays_itself
 from provisioning.rows import PUT, to_row
 from store import Op, Transaction, create_all, open_store
 
@@ -45,9 +48,10 @@ async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> Directo
     Raises: ConfigErrors, with the line of each refused entry; StoreError when the store cannot be read.
     """
     there: list[Entry] = []
+    relied_on: list[tuple[int, ProvisioningError]] = []
     if is_ready:
         async with open_store(store_url, REHEARSAL_NODE, config.store.synchronous, readers=1) as store:
-            there = await store.read(_everything)
+            there, relied_on = await store.read(lambda tx: (_everything(tx), _relied_on(tx, config.entries)))
     entries = [_hashed(entry) for entry in config.entries]
 
     def work(tx: Transaction) -> None:
@@ -61,9 +65,12 @@ async def rehearse(config: Config, store_url: str, *, is_ready: bool) -> Directo
             await copy.transact(create_all)
             try:
                 await copy.transact(work, rows=max(1, len(there) + len(entries)))
+                if relied_on:
+                    raise Refused(relied_on)
                 return await copy.read(load_directory)
             except Refused as error:
-                raise refused(config, error.refusals) from None
+                told = dict(relied_on) | dict(error.refusals)
+                raise refused(config, sorted(told.items())) from None
 
 
 def _everything(tx: Transaction) -> list[Entry]:
@@ -72,6 +79,19 @@ def _everything(tx: Transaction) -> list[Entry]:
         entries: Sequence[Any] = catalog.entries(tx, kind)
         found.extend(entries)
     return found
+
+
+def _relied_on(tx: Transaction, wanted: Sequence[Entry]) -> list[tuple[int, ProvisioningError]]:
+    """What only the store itself can judge, by what is published: the copy has none of it."""
+    refusals: list[tuple[int, ProvisioningError]] = []
+    known = {each.key: each for each in catalog.entries(tx, CarrierDirectory)}
+    for index, entry in enumerate(wanted):
+        if isinstance(entry, CarrierDirectory) and entry.key in known:
+            try:
+                check_stays_itself(tx, known[entry.key], entry)
+            except ProvisioningError as refusal:
+                refusals.append((index, refusal))
+    return refusals
 
 
 def _hashed(entry: Entry) -> Entry:

@@ -51,7 +51,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         state: ``"done"``; ``"planned"`` for a dry run; ``"refused"`` when the file is wrong and nothing has changed;
             ``"failed"`` when the store or the system did not let it.
         file: the file's name, empty when the daemon has none.
-        errors: why it was refused, with the line of each.
+        errors: why it was refused, with the line of each; or what failed.
+        is_stored: of one that failed: the file is in the store, and the daemon goes on with it. Else nothing changed.
         added, changed, unchanged: entries of the file.
         endpoints: what becomes of endpoints.
         settings: settings of the daemon that hold now.
@@ -64,6 +65,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     file: str = ""
     errors: tuple[str, ...] = ()
+    is_stored: bool = False
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -120,6 +122,7 @@ class Reloader:
         self.in_force_us = wall_clock_us()
         self.revision = 0
         self._troubles: dict[str, str] = {}
+        self._is_unfinished = False  # a file is in the store, and endpoints were not brought to all of it
 
     async def reload(self, who: str, *, dry_run: bool = False) -> Answer:
         """Read the configuration file again and keep to it.
@@ -158,11 +161,7 @@ class Reloader:
             ready = await self._check()
         except (ConfigErrors, ProvisioningError) as error:
             return Answer(state="refused", file=self.config.path, errors=tuple(str(error).splitlines()))
-        except (StoreError, OSError) as error:
-            return self._failed(error)
         except Exception as error:
-            # A fault of ours in judging a file is no reason to end a daemon that moves texts.
-            log.exception("the file could not be judged")
             return self._failed(error)
         return _planned(ready) if dry_run else await self._carry_out(ready, who)
 
@@ -177,9 +176,13 @@ class Reloader:
         Raises: StoreError.
         """
         async with self._turn:
-            if await self._store.read(revision) == self.revision:
+            if await self._store.read(revision) == self.revision and not self._is_unfinished:
                 return None
-            return await self._follow(reread=False)
+            is_rest = self._is_unfinished
+            followed = await self._follow(reread=is_rest)
+        if is_rest:
+            self.is_as_wanted, self.in_force_us = True, wall_clock_us()
+        return followed
 
     async def serve(self) -> None:
         """Look for changes of the catalog and for requests, from time to time, until cancelled."""
@@ -246,15 +249,18 @@ class Reloader:
         try:
             await self._keep_to(new)  # first: it may still be refused, by a file that is gone since it was checked
             applied = await apply_config(new, self._store, who=f"file {new.path} ({who})") if new.entries else None
-            self.config = new
-            followed = await self._follow(reread=True)
         except ConfigErrors as error:  # the catalog changed since it was asked
+            await self._keep_to_old()
             return Answer(state="refused", file=new.path, errors=tuple(str(error).splitlines()))
-        except (StoreError, OSError) as error:
-            return self._failed(error)
         except Exception as error:
-            log.exception("the reload was not carried out to its end, it is tried again")
+            await self._keep_to_old()
             return self._failed(error)
+        self.config = new
+        self._is_unfinished = True
+        try:
+            followed = await self._follow(reread=True)
+        except Exception as error:
+            return self._failed(error, is_stored=True)
         return msgspec.structs.replace(
             _planned(ready),
             state="done",
@@ -266,6 +272,13 @@ class Reloader:
             waiting=dict(followed.waiting),
         )
 
+    async def _keep_to_old(self) -> None:
+        """Undo what was taken over of a file that is not in force."""
+        try:
+            await self._keep_to(self.config)
+        except OSError as error:
+            log.error("live settings are those of the file that was refused", error=str(error))
+
     async def _follow(self, *, reread: bool) -> Followed:
         fresh = await self._store.read(load_directory)
         prepared = await trio.to_thread.run_sync(partial(self._endpoints.prepare, fresh, reread=reread))
@@ -276,14 +289,18 @@ class Reloader:
             if self._troubles.get(name) != why:  # said once
                 log.error("an endpoint is not as provisioned", endpoint=name, error=why)
         self._troubles = dict(followed.troubles)
+        self._is_unfinished = self._is_unfinished and not reread
         for name, number in followed.waiting.items():
             if number:
                 log.warning("messages of a removed endpoint stay in the store", endpoint=name, messages=number)
         return followed
 
-    def _failed(self, error: Exception) -> Answer:
+    def _failed(self, error: Exception, *, is_stored: bool = False) -> Answer:
+        if not isinstance(error, (StoreError, OSError)):
+            # A fault of ours is no reason to end a daemon that moves texts.
+            log.exception("a fault of ours ended the reload", exc_info=error)
         why = str(error) or type(error).__name__
-        return Answer(state="failed", file=self.config.path, errors=(why,))
+        return Answer(state="failed", file=self.config.path, errors=(why,), is_stored=is_stored)
 
 
 def _read_again(config: Config) -> Config:

@@ -13,9 +13,10 @@ import trio
 from ops.config import load_config
 from ops.daemon import Daemon, open_daemon
 from ops.endpoints import Endpoints
-from provisioning import Account, Group, Link, Route, built, catalog
+from provisioning import Account, CallCentre, Group, Link, Number, Route, built, catalog
 from provisioning.passwords import DUMMY_HASH
 from smpp.constants import CommandStatus as S
+from store import StoreUnavailable
 from tests.integration.esmes import Peer, until
 
 CONFIGURATION = """
@@ -190,6 +191,59 @@ async def test_a_fault_of_ours_in_following_ends_nothing(
                 assert await peer.bind() == S.ESME_ROK
             broken = False
             await until(lambda: "two" in daemon.links)
+
+
+async def test_a_file_that_is_refused_at_the_last_moment_changes_no_setting(path: Path) -> None:
+    """Somebody takes the number between the rehearsal and the write: nothing of the file holds, limits neither."""
+    number = '\n[[call_centre]]\nname = "a"\n[[number]]\nnumber = "+16175550100"\ncall_centre = "a"\n'
+    async with open_daemon(load_config(path)) as daemon:
+        reloader, heads = daemon.reloader, daemon.hub._heads
+        keep_to, before = reloader._keep_to, daemon.config
+
+        async def taken_meanwhile(config: Any) -> None:
+            if config is not before:
+                theirs = built(CallCentre, name="b"), built(Number, number="+16175550100", call_centre="b")
+                await daemon.store.transact(lambda tx: catalog.apply(tx, theirs, who="test", now_us=1))
+            await keep_to(config)
+
+        reloader._keep_to = taken_meanwhile
+        edit(path, "[limits]\n", "[limits]\nheads_per_endpoint = 77\n")
+        write(path, read(path) + number)
+        answer = await daemon.reload("test")
+        assert answer.state == "refused"
+        assert "claimed by another call centre" in answer.errors[-1]
+        assert daemon.config is before
+        assert daemon.hub._heads == heads != 77
+        reloader._keep_to = keep_to
+        write(path, read(path).replace(number, ""))
+        assert (await daemon.reload("test")).state == "done"
+        assert daemon.hub._heads == 77
+
+
+async def test_what_a_reload_did_not_come_to_is_done_later(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails when the file is in it already. A renewed secret raises no revision, and is not forgotten."""
+    secret = tmp_path / "secret"
+    write(secret, "x")
+    edit(path, 'password = "x"\n', 'password_file = "secret"\n')
+    follow, broken = Endpoints.follow, False
+
+    async def fail(self: Endpoints, prepared: Any) -> Any:
+        if broken:
+            raise StoreUnavailable("the server has gone")
+        return await follow(self, prepared)
+
+    monkeypatch.setattr(Endpoints, "follow", fail)
+    async with open_daemon(load_config(path)) as daemon:
+        write(secret, "renewed")
+        broken = True
+        answer = await daemon.reload("test")
+        assert (answer.state, answer.is_stored) == ("failed", True)
+        assert not daemon.reloader.is_as_wanted
+        broken = False
+        await until(lambda: daemon.links["one"].settings.password == "renewed")
+        await until(lambda: daemon.reloader.is_as_wanted)
 
 
 async def test_two_reloads_at_once_are_one_after_the_other(

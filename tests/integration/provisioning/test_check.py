@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,26 @@ def test_what_the_store_has_counts_and_stays_as_it_is(check: Check) -> None:
     listed = check(HEAD, "provision", "group", "list", "--json")
     assert listed.count('"name"') == 1
     assert "+44" not in check(HEAD, "route", "list")
+
+
+def test_a_directory_that_has_been_told_numbers_cannot_become_another(check: Check) -> None:
+    """The daemon would refuse the file at its next start."""
+    (check.path.parent / "one").mkdir()
+    told = HEAD + '[[directory]]\nname = "drop"\nadapter = "file"\ndrop_directory = "one"\n'
+    check(told, "provision", "apply", str(check.path))
+    other = told.replace('"file"', '"rest"\nurl = "https://registry.example"\npassword = "x"')
+    assert "no errors; 1 entries" in check(other)
+    with sqlite3.connect(check.path.parent / "hub.db") as connection:
+        connection.execute(
+            "INSERT INTO publication (directory, digits, call_centre, wanted, state, content, submission, remote_id,"
+            " attempts, next_us, since_us, reason) VALUES ('drop', 16175550100, 'a', 1, 1, 'abc', 1, '', 0, 0, 0, '')"
+        )
+    connection.close()
+    found = check(other + '[[route]]\nprefix = "*"\nendpoint = "link:x"\n', status=2)
+    assert f"hub.toml:{line_of(other, '[[directory]]')}: " in found
+    assert "may have 1 numbers of ours" in found
+    assert "'link:x' does not exist" in found, "what the copy finds is told with it"
+    assert "no errors; 1 entries" in check(told)
 
 
 def test_a_secret_that_no_bind_can_carry(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
