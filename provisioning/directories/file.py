@@ -8,6 +8,7 @@ not at all when it is still there or was answered.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -84,12 +85,17 @@ class FileAdapter:
             with suppress(FileNotFoundError):
                 if path.stat().st_size == len(content) and path.read_bytes() == content:
                     continue
-            half = self._drop / f".{each}.part"
-            with half.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            half.rename(path)
+            # Of one's own: another publisher may be dropping the same, which must not cut this one short.
+            half = self._drop / f".{each}.{os.getpid()}-{threading.get_ident()}.part"
+            try:
+                with half.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                half.rename(path)
+            except OSError:
+                half.unlink(missing_ok=True)
+                raise
             self._sync_folder()
 
     def _sync_folder(self) -> None:
