@@ -102,7 +102,7 @@ class Daemon:
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.letters = LetterWatch(store, hub.clock)
         self.api_counts = ApiCounts()
-        self.store_watch = StoreWatch(store, hub.clock, folders_of(config))
+        self.store_watch = StoreWatch(store, hub.clock, folders_of(config), hub.statistics)
         self.ports: dict[str, int] = {}
         self.draining = False
         self._shutdown = trio.Event()

@@ -243,7 +243,7 @@ _QUEUES = (
         "smshub_queue_messages",
         GAUGE,
         ("endpoint", "kind"),
-        "what waits in the store, or is being given: texts, receipts. Looked at every 15 s",
+        "what waits in the store, or is being given: texts, receipts. Looked at every 5 s",
         "[QueueOld](../howto/watch.md#queueold)",
     ),
     MetricRow(
@@ -551,7 +551,7 @@ Written by `python -m ops.metrics_table` from the table that the metrics are mad
 [Watching](../howto/watch.md) has dashboards and alert rules over them.
 
 `GET /metrics` on `[metrics] host` and `port` answers in Prometheus's text format, from snapshots: of memory when it is
-asked, of the store every 15 s. No message, address, token or peer's free text is ever a label; `endpoint` is a
+asked, of the store every 5 s. No message, address, token or peer's free text is ever a label; `endpoint` is a
 configured name (`link:acme`, `account:agg1`, `group:us`, `desk:helpline`). What a group was given is counted under the
 group, not under the link that carried it. Counters begin at 0 with the process, but `smshub_audit_entries_total`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 import sqlalchemy
@@ -16,7 +16,7 @@ import structlog
 import trio
 from prometheus_client.core import Metric
 
-from hub.backlog import Backlog, backlog
+from hub.backlog import Backlog, Waiting, backlog
 from hub.model import Kind
 from ops.config import Config
 from ops.metric_families import family
@@ -24,7 +24,7 @@ from provisioning import catalog
 from store import Store, StoreError, Transaction
 from store.audit import head
 
-LOOK_S = 15.0  # Prometheus asks every 15 to 60 seconds
+LOOK_S = 5.0  # as long as anybody may wait for a figure to be true
 REST = 20.0  # times as long as a look took
 PATIENCE_S = 10.0  # a transaction that takes longer is no answer
 
@@ -54,15 +54,22 @@ class StoreWatch:
         store: the store.
         clock: now in microseconds, UTC.
         folders: word → folder whose file system is looked at.
+        endpoints: answers the names of those that are told of even when nothing waits for them.
         look_s: seconds between two looks.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], int], folders: Mapping[str, str], look_s: float = LOOK_S
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        folders: Mapping[str, str],
+        endpoints: Callable[[], Iterable[str]] = tuple,
+        look_s: float = LOOK_S,
     ) -> None:
         self._store = store
         self._clock = clock
         self._folders = folders
+        self._endpoints = endpoints
         self._look_s = look_s
         self._found: Found | None = None
         self._answers = False
@@ -126,12 +133,14 @@ class StoreWatch:
         found = self._found
         if found is None:
             return
-        waits = {(endpoint, _WORDS[kind]): each for (endpoint, kind), each in found.backlog.waiting.items()}
+        names = [*self._endpoints()]
+        waits = {(name, word): _NOTHING for name in names for word in _WORDS.values()}
+        waits |= {(endpoint, _WORDS[kind]): each for (endpoint, kind), each in found.backlog.waiting.items()}
         yield family("smshub_queue_messages", {labels: each.messages for labels, each in waits.items()})
         # As of the look: ages that went on growing would tell of a text that has gone since.
         ages = {labels: _age_s(found.at_us, each.since_us) for labels, each in waits.items()}
         yield family("smshub_queue_oldest_seconds", ages)
-        yield family("smshub_scheduled_messages", _by_label(found.backlog.scheduled))
+        yield family("smshub_scheduled_messages", _by_label(dict.fromkeys(names, 0) | found.backlog.scheduled))
         yield family("smshub_dead_letter_messages", found.backlog.dead)
         yield family("smshub_open_threads", _by_label(found.backlog.open_threads))
         lags = {(name,): _age_s(found.at_us, since_us) for name, since_us in found.backlog.followers.items()}
@@ -140,6 +149,7 @@ class StoreWatch:
         yield family("smshub_catalog_stored_revision", found.revision)
 
 
+_NOTHING = Waiting(0, 0)
 _WORDS = {Kind.TEXT: "text", Kind.RECEIPT: "receipt"}
 
 
