@@ -14,7 +14,6 @@ fails ends the run and says what was there instead.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -23,7 +22,8 @@ import trio
 
 from ops.simulators.registry_behaviour import Behaviour, change
 from ops.simulators.registry_core import RegistryCore
-from ops.simulators.smsc_errors import BadScript, BadWords
+from ops.simulators.script_lines import read_lines
+from ops.simulators.smsc_errors import BadWords
 from ops.simulators.smsc_words import read_duration
 from provisioning.directories.replies import State
 
@@ -78,18 +78,7 @@ def read_script(lines: Iterable[str]) -> list[tuple[int, str, Step]]:
     Returns: line number, line and step, in order.
     Raises: BadScript: with all its errors.
     """
-    steps: list[tuple[int, str, Step]] = []
-    errors: list[tuple[int, str]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            words = shlex.split(line, comments=True)
-            if words:
-                steps.append((number, line.strip(), read_step(words)))
-        except (BadWords, ValueError) as error:
-            errors.append((number, str(error)))
-    if errors:
-        raise BadScript(errors)
-    return steps
+    return read_lines(lines, read_step)
 
 
 def read_step(words: Sequence[str]) -> Step:

@@ -16,7 +16,6 @@ fails ends the run. Each text satisfies one ``expect`` only.
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -24,6 +23,7 @@ from typing import Final
 import msgspec
 import trio
 
+from ops.simulators.script_lines import read_lines
 from ops.simulators.smsc import SimulatedSmsc
 from ops.simulators.smsc_behaviour import Behaviour
 from ops.simulators.smsc_errors import BadScript, BadWords, NotArrived, SimulatorError, status_words
@@ -170,18 +170,7 @@ def read_script(lines: Iterable[str]) -> list[tuple[int, str, Step]]:
     Returns: line number, line and step, in order.
     Raises: BadScript: with all its errors.
     """
-    steps: list[tuple[int, str, Step]] = []
-    errors: list[tuple[int, str]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            words = shlex.split(line, comments=True)
-            if words:
-                steps.append((number, line.strip(), read_step(words)))
-        except (BadWords, ValueError) as error:
-            errors.append((number, str(error)))
-    if errors:
-        raise BadScript(errors)
-    return steps
+    return read_lines(lines, read_step)
 
 
 def read_step(words: Sequence[str]) -> Step:
