@@ -2,7 +2,8 @@
 
 A file appears whole, by a rename after it is on the disk, and its digest after it: who waits for the digest never reads
 half a file. Its name is made of the keys of its tasks, so that telling the same again drops the same file again, and
-not at all when it is still there or was answered.
+not at all when it is still there or was answered. What came of a call is written piece by piece: after a crash, the
+rest of its tasks is told again, and found in the file of them all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from provisioning.directories.file_format import (
     check_digest,
     digest_line,
     is_stem,
+    keys_of,
     read_answers,
     stem_of,
     written,
@@ -70,13 +72,27 @@ class FileAdapter:
     def _told(self, action: str, tasks: Sequence[Task]) -> list[Answer]:
         if not tasks:
             return []
-        stem = stem_of(self._name, tasks)
+        stem = self._dropped(tasks, stem_of(self._name, tasks))
         known = self._acknowledged(stem)
         if isinstance(known, Answer):  # no acknowledgement yet, or none to be read
-            self._put(f"{stem}.csv", written(action, tasks))
+            if stem == stem_of(self._name, tasks):
+                self._put(f"{stem}.csv", written(action, tasks))
             known = {}
         told = Answer(Finding.SUBMITTED, remote_id=stem)
         return [_named(known.get(task.listing.number, told), stem) for task in tasks]
+
+    def _dropped(self, tasks: Sequence[Task], stem: str) -> str:
+        """The file, dropped whole with its digest, that has all of these tasks already; else ``stem``."""
+        keys = {task.key for task in tasks}
+        for beside in sorted(self._drop.glob(f"{stem.rpartition('-')[0]}-*.csv.sha256")):
+            other = beside.name.removesuffix(".csv.sha256")
+            if other == stem or not is_stem(other):
+                continue
+            with suppress(BadAcknowledgement):
+                octets = _bounded(self._drop / f"{other}.csv", MAX_OCTETS)
+                if octets is not None and keys <= keys_of(octets):
+                    return other
+        return stem
 
     def _put(self, name: str, octets: bytes) -> None:
         """Make a file and its digest appear, in this order, each whole and on the disk."""

@@ -82,6 +82,11 @@ def written(action: str, tasks: Iterable[Task]) -> bytes:
     return text.getvalue().encode()
 
 
+def keys_of(octets: bytes) -> set[str]:
+    """The keys in a file that ``written`` made: the last cell of each line."""
+    return {line.rpartition(",")[2] for line in octets.decode("utf-8", "replace").split("\r\n")[1:] if line}
+
+
 def _one_line(cell: object) -> str:
     # A line break in a quoted cell is RFC 4180's, and breaks every reader that goes by lines.
     return " ".join(str(cell).splitlines()) if isinstance(cell, str) else str(cell)
