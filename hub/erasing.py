@@ -9,7 +9,8 @@ erasure too; what a legal hold keeps; and that there was an erasure: when, by wh
 
 1. Texts that are on their way are dropped first. The daemon holds them in memory, so it is asked to; what is on the
    wire at that moment ends by itself, and is erased by asking again.
-   Who follows the feed is let see what has happened, or charging records would miss what is erased within a second.
+   Who follows the feed is let see what has happened, at once if need be, or charging records would miss what is
+   erased before their file is made. What a follower has not seen when patience ends stays: ask again.
 2. Each step looks for what is there, and takes that away: whoever is killed starts again from the beginning, and who
    asks twice finds nothing the second time.
 3. An object of the archive is replaced by a new one without the person. Only when the index names the new one is the
@@ -27,7 +28,7 @@ import sqlalchemy
 import trio
 from sqlalchemy import delete, or_, select, update
 
-from hub import feed, journal, operations
+from hub import journal, operations
 from hub import keeping_ledger as ledger
 from hub.keeping import Archive, ArchiveError, Keeper
 from hub.keeping_ledger import Changed, Found, Shelved
@@ -77,6 +78,7 @@ class Report(msgspec.Struct):
         archived: lines of the archive.
         objects: of the archive, written anew or removed.
         pending: messages that are still on their way: ask again.
+        unseen: messages that a follower of the feed has not seen yet: ask again.
         held: messages, archived ones too, that a legal hold keeps.
         holds: the names of these holds.
     """
@@ -88,6 +90,7 @@ class Report(msgspec.Struct):
     archived: int = 0
     objects: int = 0
     pending: int = 0
+    unseen: int = 0
     held: int = 0
     holds: list[str] = msgspec.field(default_factory=list)
 
@@ -127,6 +130,7 @@ class Eraser:
         self._tell = tell
         self._holds = Holds(())
         self._revision = 0
+        self._unseen = (0, 0)  # since when followers have not seen what happened, as of when
 
     async def rehearse(self) -> Report:
         """Count what would go. Changes nothing. Raises: StoreError, ArchiveError."""
@@ -158,7 +162,7 @@ class Eraser:
                 try:
                     self._revision, book = await self._store.read(ledger.rulebook)
                     self._holds = book.holds
-                    report.held, report.holds, report.pending = 0, [], 0
+                    report.held, report.holds, report.pending, report.unseen = 0, [], 0, 0
                     await self._erase_messages(report)
                     break
                 except Changed:
@@ -196,7 +200,8 @@ class Eraser:
 
     async def _wait_for_followers(self) -> None:
         """Let whoever follows the feed (charging records) see what has happened by now: it joins messages by id."""
-        last = await self._store.read(feed.last)
+        self._unseen = (0, 0)
+        last = await self._store.transact(ledger.hurry)
         with trio.move_on_after(self._request.patience_s):
             while True:
                 least = await self._store.read(ledger.least_position)
@@ -205,6 +210,8 @@ class Eraser:
                 self._tell("waiting until all who follow the feed have seen it")
                 await trio.sleep(POLL_S)
                 await self._keeper.renew()
+        now_us = self._clock()
+        self._unseen = await self._store.read(lambda tx: (ledger.unseen_since_us(tx, now_us), now_us))
 
     def _pending(self, tx: Transaction) -> list[int]:
         """Messages on their way that no hold keeps, a page at most."""
@@ -268,7 +275,9 @@ class Eraser:
         after = 0
         while after >= 0:
             found, after = await self._store.read(lambda tx, at=after: self._page(tx, at))  # type: ignore[misc]
-            ids = [each.subject.id for each in self._sorted_out(found, report)]
+            going = self._sorted_out(found, report)
+            ids = [each.subject.id for each in going if not ledger.is_unseen(each.subject, *self._unseen)]
+            report.unseen += len(going) - len(ids)
             for start in range(0, len(ids), ledger.REMOVE_PAGE):
                 chunk = ids[start : start + ledger.REMOVE_PAGE]
 

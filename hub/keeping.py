@@ -41,7 +41,6 @@ RENEW_S = 10.0
 CHANGED_S = 0.5  # before the rules are read anew
 READ_PAGE = 2_000
 LEASE_US = 60_000_000
-SEEN_MARGIN_US = 60_000_000  # between a change of a message and the time its event was given
 RESCAN_US = 30 * DAY_US
 _ID_SHIFT = 22  # see store/ids.py
 
@@ -312,7 +311,7 @@ class Keeper:
             if ruling.again_us:
                 looks.append((each.subject.id, ruling.again_us))
             elif ruling.is_due(now_us):
-                if each.subject.done_us >= unseen_us - SEEN_MARGIN_US and unseen_us < now_us:
+                if ledger.is_unseen(each.subject, unseen_us, now_us):
                     held_up = True
                     break
                 due.append(each)
@@ -337,9 +336,9 @@ class Keeper:
             looks: list[tuple[int, int]] = []
             for each in found:
                 ruling = self._book.decide(each.subject, now_us)
-                unseen = each.subject.done_us >= unseen_us - SEEN_MARGIN_US and unseen_us < now_us
+                unseen = ledger.is_unseen(each.subject, unseen_us, now_us)
                 if ruling.again_us or (ruling.is_due(now_us) and unseen):
-                    looks.append((each.subject.id, ruling.again_us or now_us + SEEN_MARGIN_US))
+                    looks.append((each.subject.id, ruling.again_us or now_us + ledger.SEEN_MARGIN_US))
                 elif ruling.is_due(now_us):
                     due.append(each)
                 elif ruling.rule is not None and not ruling.hold:

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import delete, exists, select, text, update
 
+from hub import feed as feed_of
 from hub import journal
 from hub.keeping_record import CONVERSATION_COLUMNS, Conversation, conversation_of, subject_of
 from hub.keeping_rules import Holds, Rulebook, Subject
@@ -28,6 +29,8 @@ from threading_tokens.tables import event_table, thread_table
 
 REMOVE_PAGE = 500  # messages in one transaction: intake waits for it
 LEASE = "lease"
+WANTED = "feed wanted"  # the cursor that says how far followers shall work the feed off now, however little it is
+SEEN_MARGIN_US = 60_000_000  # between a change of a message and the time its event was given
 
 _select_threads = SelectByKeys(thread_table, CONVERSATION_COLUMNS, key="id")
 _select_pending = SelectByKeys(message, ("id",), key="id", where="state < 2")
@@ -195,6 +198,24 @@ def least_position(tx: Transaction) -> int | None:
     c = feed_follower.c
     # Those of the ledger of opt-outs share the table, and follow another.
     return tx.sql.execute(select(sqlalchemy.func.min(c.position)).where(c.name.not_in([SEEN, ENDED]))).scalar()
+
+
+def hurry(tx: Transaction) -> int:
+    """Ask followers that let events gather (charging makes files of them) not to wait for more. Returns: how far."""
+    last = feed_of.last(tx)
+    move_cursor(tx, WANTED, last)
+    return last
+
+
+def is_unseen(subject: Subject, unseen_us: int, now_us: int) -> bool:
+    """Whether a follower may not have seen what became of a message.
+
+    Args:
+        subject: the message.
+        unseen_us: what ``unseen_since_us`` answered.
+        now_us: what it was asked with.
+    """
+    return unseen_us < now_us and subject.done_us >= unseen_us - SEEN_MARGIN_US
 
 
 def remove(tx: Transaction, ids: Sequence[int], holds: Holds) -> Removed:

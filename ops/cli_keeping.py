@@ -292,7 +292,7 @@ def erase(
     """Erase all that the hub keeps of a person's texts: messages, threads, history, archive, words in the audit.
 
     That the person is out stays, to be obeyed; so does what a legal hold keeps. Status 1 when something is left: a text
-    on the wire (ask again), or a hold.
+    on the wire or without its charging record (ask again), or a hold.
     """
     if (call_centre is not None) == everything:
         raise CommandRefused("say whose records: --call-centre NAME, or --all")
@@ -358,5 +358,11 @@ def _say_report(report: Report, *, dry_run: bool, as_json: bool) -> None:
             "is stopped, say --stopped",
             err=True,
         )
-    if not dry_run and (report.held or report.pending):
+    if report.unseen:
+        click.echo(
+            f"smshub: {report.unseen} messages stay until charging records are made of them. Ask again; if they never "
+            "are, see the daemon's log, or, where charging is switched off, `smshub charging forget`",
+            err=True,
+        )
+    if not dry_run and (report.held or report.pending or report.unseen):
         sys.exit(1)

@@ -1,6 +1,7 @@
 """The follower of the feed that makes charging records of it: the shell around ``records`` and ``files``.
 
-It looks at the feed now and then, and makes a file once there are enough records or the oldest has waited long enough.
+It looks at the feed now and then, and makes a file once there are enough records, the oldest has waited long enough, or
+somebody waits for it (``keeping_ledger.hurry``).
 Nothing of a file is in memory but a chunk; what it holds is read again from the store, which keeps the feed and the
 messages for a follower that has not seen them. A disk that is full, a directory that is away, or a store that does not
 answer only make it late, which its metrics tell.
@@ -24,7 +25,7 @@ import structlog
 import trio
 from prometheus_client.core import Metric
 
-from hub import feed, journal
+from hub import feed, journal, keeping_ledger
 from hub.model import Message
 from ops.charging.files import BadState, Spool, SpoolState, Writing
 from ops.charging.records import CHARGED, Record, record_of
@@ -163,13 +164,19 @@ class ChargingFollower:
         pending = self._pending
         # A clock that was ahead and is right again must not keep records back until it is as late as they say.
         waited_us = abs(self._clock() - pending.since_us)
-        if not pending.since_us or (pending.records < self._rotate_records and waited_us < self._rotate_us):
+        if not pending.since_us:
+            return False
+        if pending.records < self._rotate_records and waited_us < self._rotate_us and not await self._is_hurried():
             return False
         if pending.records:
             await self._make(state, pending.until)
         else:  # nothing that anybody is billed for
             await self._move_to(pending.until)
         return True
+
+    async def _is_hurried(self) -> bool:
+        """Whether somebody waits for what is in no file yet: who erases a person does."""
+        return await self._store.read(lambda tx: keeping_ledger.cursor(tx, keeping_ledger.WANTED)) > self._position
 
     async def _recover(self) -> SpoolState:
         """Find out how the directory and the store stand, and end what was begun."""

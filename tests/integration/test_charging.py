@@ -21,6 +21,8 @@ import structlog
 import trio
 
 from hub import Outcome, ReceiptWanted, Result, feed
+from hub.erasing import Eraser, Request
+from hub.keeping import Keeper
 from hub.model import Arrival, Receipt, ReceiptState
 from hub.tables import message as message_table
 from ops.charging import ChargingFollower, Record, Spool, ber, files
@@ -283,6 +285,27 @@ async def test_a_new_store_over_an_old_directory_loses_nothing(
                 await other.until(lambda: len(records_in(folder)) == 2)
             assert any("go on elsewhere" in line["event"] for line in logged)
         assert [record.message_id for record in records_in(folder)] == [id for _, id in await charged_events(other)]
+
+
+async def test_who_is_erased_is_recorded_before(any_world: World, fast_clock: Clock, folder: Path) -> None:
+    """A file would be made in a quarter of an hour; whoever erases has it made now, and what has none yet stays."""
+    world = with_endpoints(any_world)
+    request = Request((CUSTOMER,), None, "cli:ann", "ticket 5", patience_s=30.0)
+    keeper = Keeper(world.store, world.now_us, holder="eraser")
+    eraser = Eraser(world.store, world.now_us, keeper, None, request)
+    await world.store.transact(lambda tx: feed.begin(tx, "charging"))
+    async with world.running():
+        await world.settled()
+        await world.receive("link:one", *[inbound(f"words {n}") for n in range(3)])
+        await world.until(lambda: not world.endpoints["desk:help"].unanswered)
+        report = await eraser.erase()
+        assert (report.messages, report.unseen) == (0, 3), "charging is late"
+        follower = follower_of(world, folder)
+        async with following(follower):
+            report = await eraser.erase()
+            assert (report.messages, report.unseen) == (3, 0)
+            assert _count(follower, "erased") == 0
+    assert_each_once(records_in(folder), await charged_events(world))
 
 
 def _count(follower: ChargingFollower, name: str) -> float:
