@@ -32,6 +32,7 @@ MODULES: Final = {
     "audit": "ops.cli_audit",
     "simulate": "ops.cli_simulate",
     "text": "ops.cli_text",
+    "top": "ops.cli_top",
 }
 """Where each command is: in the module's only command of that name."""
 
