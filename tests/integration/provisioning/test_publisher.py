@@ -22,6 +22,7 @@ from provisioning import (
     WhiteList,
     built,
     catalog,
+    directory_publisher,
     load_directory,
     publication,
 )
@@ -329,6 +330,29 @@ async def test_what_is_provisioned_is_followed(site):
         await site.publish()
         await site.until_states(active=SIZE)
         assert sum(registry.told.values()) == told == 4 * SIZE
+
+
+@sqlite_only
+async def test_what_is_due_need_not_wait_until_all_is_looked_through_again(site, monkeypatch):
+    """A catalog that changes all the time has not all publications looked through all the time."""
+    registry = site.registries["one"]
+    async with site.publishing():
+        await site.publish()
+        await site.until_states(active=SIZE)
+        monkeypatch.setattr(directory_publisher, "RESTS", 1e9)
+        await site.apply(msgspec.structs.replace(BLOCK, element="SPID:7007"))
+        await site.until(lambda: is_true(lambda: registry.listed["+16175550000"].element == "SPID:7007"))
+        await site.until_states(active=SIZE)
+        await site.apply(msgspec.structs.replace(BLOCK, element="SPID:8008"))
+        await site.withdraw(spans=[(16175550000, 16175550004)])
+        await site.until_states(active=SIZE - 5, withdrawn=5)
+        await site.publish()
+        await site.until_states(active=SIZE)
+        there = Counter(listing.element for listing in registry.listed.values())
+        assert there == {"SPID:8008": 5, "SPID:7007": SIZE - 5}
+        monkeypatch.undo()
+    async with site.publishing():
+        await site.until(lambda: is_true(lambda: {one.element for one in registry.listed.values()} == {"SPID:8008"}))
 
 
 @sqlite_only
