@@ -87,6 +87,7 @@ class Dispatcher:
         self.hold_in_doubt = hold_in_doubt
         self.endpoint = endpoint
         self.name = endpoint.name
+        self.deliver = endpoint.deliver  # somebody who watches may stand between
         self._paced = endpoint.source_gap_us > 0
         self.lanes: Lanes[Queued] = Lanes(endpoint.gap_us, endpoint.source_gap_us)
         self.held: dict[int, Queued] = {}
@@ -193,7 +194,7 @@ class Dispatcher:
                 entry.flying = True
                 parts.append(part)
         if parts:
-            self.endpoint.deliver(parts)
+            self.deliver(parts)
         if len(parts) < len(entries):
             self._wakeup.set()
 
@@ -516,7 +517,7 @@ class Dispatcher:
             entry.flying = True
             parts.append(part)
         if parts:
-            self.endpoint.deliver(parts)
+            self.deliver(parts)
         if over:
             await self._finish(self, over)
 

@@ -38,6 +38,7 @@ from ops.settings import (
 )
 from ops.toml_lines import Path as KeyPath
 from ops.toml_lines import line_of, lines_of
+from ops.tracing_settings import TracingSettings, tracing_contradictions
 from provisioning.claims import Claims
 from provisioning.errors import BadValue, Duplicate, ProvisioningError, UnreadableSecret, did_you_mean
 from provisioning.fields import Field, Form, check_secret_length, fields_of, key_names, secret_from
@@ -86,7 +87,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the file's name; empty when there is none.
-        store, node, smpp, metrics, api, log, limits, filters, enum, archive, charging: the sections.
+        store, node, smpp, metrics, api, log, limits, filters, enum, archive, charging,
+            tracing: the sections.
         entries: what the provisioning tables hold; accounts with passwords not hashed yet.
         lines: the line of each entry, beside ``entries``.
         overrides: what ``--set`` gave beside the file, which holds when the file is read again.
@@ -104,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     enum: EnumSettings
     charging: ChargingSettings
     archive: ArchiveSettings
+    tracing: TracingSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
     overrides: tuple[tuple[str, str], ...] = ()
@@ -370,10 +373,10 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
             yield "tls_port", f"{section.tls_port}: is the port without TLS too; give each its own, or port = 0"
     if isinstance(section, EnumSettings):
         yield from enum_contradictions(section)
+    if isinstance(section, TracingSettings):
+        yield from tracing_contradictions(section)
     if isinstance(section, ApiSettings):
         yield from _api_contradictions(section)
-    if isinstance(section, EnumSettings):
-        yield from enum_contradictions(section)
     if isinstance(section, LimitsSettings) and section.retry_longest_s < section.retry_first_s:
         yield "retry_longest_s", f"{section.retry_longest_s:g}: must not be below retry_first_s"
     if isinstance(section, StoreSettings) and section.password is not None:

@@ -47,7 +47,10 @@ from ops.readiness import NOBODY, READY, STOPPING, Supervisor
 from ops.reload import Answer, Reloader
 from ops.service_metrics import ServiceMetrics
 from ops.store_watch import StoreWatch, folders_of
+from ops.traced_hub import TracedHub
+from ops.tracing import Spans, spans_of
 from provisioning import Directory, load_directory, verify_password
+from provisioning.directories.making import adapter_of
 from provisioning.publisher import Publisher
 from smpp.server import Limits
 from store import SWITCH_INTERVAL_S, Store, open_store
@@ -80,6 +83,7 @@ class Daemon:
         charging: makes charging records; None when none are wanted.
         letters: tells of letters of authorization that expire.
         api_counts: what was asked of the control interface.
+        spans: traces batches; None when no collector is named.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
@@ -92,16 +96,19 @@ class Daemon:
         hub: Hub,
         answers: EnumLookup | None = None,
         supervisor: Supervisor = NOBODY,
+        spans: Spans | None = None,
     ) -> None:
         self.answers = answers
+        self.spans = spans
         self.store = store
         self.hub = hub
         self.observer = metrics.SessionCounters()
-        self.publisher = Publisher(store, lambda: hub.directory, os.environ, hub.clock)
+        make_adapter = adapter_of if spans is None else spans.tracing(adapter_of)
+        self.publisher = Publisher(store, lambda: hub.directory, os.environ, hub.clock, make_adapter)
         self.keeper = keeper_of(config, store, hub.clock, os.environ)
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.letters = LetterWatch(store, hub.clock)
-        self.api_counts = ApiCounts()
+        self.api_counts = ApiCounts(spans.request if spans is not None else None)
         self.store_watch = StoreWatch(store, hub.clock, folders_of(config), hub.statistics)
         self.ports: dict[str, int] = {}
         self.draining = False
@@ -249,6 +256,8 @@ class Daemon:
             yield self.charging
         if self.answers is not None:
             yield SampledMetrics(self.answers.samples, ENUM)
+        if self.spans is not None:
+            yield self.spans
 
     async def _serve_api(self, nursery: trio.Nursery) -> None:
         # Here: who does not serve it need not hold its libraries in memory.
@@ -342,14 +351,16 @@ async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncI
                 log.warning("routes that the file does not name stay beside those of their prefix", routes=beside)
         directory = await store.read(load_directory)
         answers = lookup_of(config.enum, os.environ, wall_clock_us)
-        hub = Hub(
+        spans = spans_of(config.tracing, config.node.id, os.environ)
+        make_hub = Hub if spans is None else partial(TracedHub, spans=spans)
+        hub = make_hub(
             store,
             directory,
             **_limits_of(config),
             filters=wiring.filter_settings(config.filters),
             answers=answers,
         )
-        daemon = Daemon(config, store, hub, answers, supervisor)
+        daemon = Daemon(config, store, hub, answers, supervisor, spans)
         daemon.attach(directory)
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)
@@ -357,6 +368,8 @@ async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncI
                 yield daemon
             finally:
                 daemon.stop()
+        if spans is not None:
+            await trio.to_thread.run_sync(spans.close)
 
 
 @contextmanager

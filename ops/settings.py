@@ -18,6 +18,7 @@ import sqlalchemy
 from ops.archive.making import read_target
 from ops.enum_settings import EnumSettings
 from ops.plan import NEW_SESSION, how_it_takes
+from ops.tracing_settings import TracingSettings
 from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
 from provisioning.model import KINDS
@@ -280,6 +281,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "enum": EnumSettings,
     "archive": ArchiveSettings,
     "charging": ChargingSettings,
+    "tracing": TracingSettings,
 }
 
 SETTINGS: tuple[Field, ...] = tuple(

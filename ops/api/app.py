@@ -198,13 +198,14 @@ class _Endpoint:
         self._counts = counts
 
     async def __call__(self, request: Request) -> Response:
+        since_ns = time.time_ns()
         headers: dict[str, str] = dict(_ALWAYS)
         operation = self._operations[request.method if request.method != "HEAD" else "GET"]
         try:
             answer = await self._answer(operation, request, headers)
         except Problem as problem:
             answer = problem_response(problem)
-        self._counts.requests[operation.name, answer.status_code] += 1
+        self._counts.count(operation.name, answer.status_code, since_ns)
         for name, value in headers.items():
             answer.headers.setdefault(name, value)
         return answer
