@@ -68,6 +68,7 @@ MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be conc
 # A repetition may come as late as a part may, and is waited with as long as for a part.
 REMEMBERED_WAITS = 3  # times the wait for parts
 ENDPOINT_GONE = "the endpoint is gone"
+GONE_VALIDITY_US = 86_400_000_000  # of a text whose endpoint went while it was being written: who knows what it said
 MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 
 log = structlog.get_logger("hub.intake")
@@ -295,7 +296,7 @@ class Intake:
 
     def _message(self, endpoint: str, draft: Draft, now_us: int, thread: Thread | None, news: str = "") -> Message:
         arrival, route = draft.arrival, draft.route
-        validity_us = arrival.validity_us or self._dispatchers[route.endpoint].endpoint.validity_us
+        validity_us = arrival.validity_us or self._validity_us(route.endpoint)
         # The part's, by which its place was reserved; a time that has passed is none.
         not_before_us = draft.part.not_before_us if draft.part.not_before_us > now_us else 0
         return Message(
@@ -319,6 +320,10 @@ class Intake:
             thread_news=news,
             attributes={**arrival.attributes, ELEMENT: route.element} if route.element else arrival.attributes,
         )
+
+    def _validity_us(self, name: str) -> int:
+        dispatcher = self._dispatchers.get(name)  # the writer may ask when it has been taken off the road
+        return dispatcher.endpoint.validity_us if dispatcher is not None else GONE_VALIDITY_US
 
     # --- the write ---------------------------------------------------------------------------------------------------
 
@@ -439,9 +444,7 @@ class Intake:
                 draft.complete, message_id = True, draft.message_id
                 ended += [(i, message_id) for i in ids_of(group) if i != draft.part_id]
                 draft.arrival = whole_of(group, c.total)
-                draft.whole = wholes[key] = Whole(
-                    key, message_id, group, now_us + REMEMBERED_WAITS * self.part_wait_us
-                )
+                draft.whole = wholes[key] = Whole(key, message_id, group, now_us + REMEMBERED_WAITS * self.part_wait_us)
                 del waiting[key]
             rows.append(
                 (draft.part_id, message_id, *key[:4], c.total, c.number, deadline_us, journal.arrival_body(arrival))
@@ -523,7 +526,9 @@ class Intake:
                 draft.entry.message = draft.message
                 which.entries.append(draft.entry)
         for name, (good, bad) in settlements.items():
-            dispatcher = self._dispatchers[name]
+            dispatcher = self._dispatchers.get(name)
+            if dispatcher is None:
+                continue  # taken off the road before the store answered: who brings it back finds them there
             if bad.entries or bad.left:
                 take_back = dispatcher.commit_doubtful if committed is None else dispatcher.commit_failed
                 take_back(bad.entries, bad.left, now_us)

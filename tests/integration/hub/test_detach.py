@@ -11,7 +11,7 @@ from hub import Accepted, Reason, Rejected, State, TryLater, UnknownEndpoint
 from hub.dispatch import Dispatcher
 from hub.operations import pending_counts
 from provisioning import Route
-from tests.fixtures_hub import SECOND, Clock, World, accept, held_back, make_directory, transit
+from tests.fixtures_hub import SECOND, Clock, World, accept, held_back, inbound, make_directory, transit
 
 ELSEWHERE = [Route(prefix="*", endpoint="link:two")]
 
@@ -98,6 +98,34 @@ async def test_a_batch_on_its_way_to_the_journal_is_waited_for(world: World, fas
         await gone.wait()
         assert await world.states() == ["QUEUED", "QUEUED"], "claimed when it came, and put down again"
     assert link.texts() == []
+
+
+@pytest.mark.parametrize("method", ["commit", "transact"])
+async def test_a_batch_that_the_store_does_not_answer_for_in_time_is_acknowledged(
+    world: World, fast_clock: Clock, method: str
+) -> None:
+    """The endpoint is gone when the store answers at last: the text is in the store, and goes on when it is back."""
+    name, arrival = ("link:one", transit("hello")) if method == "commit" else ("desk:help", inbound("hello"))
+    for each in ("link:one", "link:two", "desk:help"):
+        world.add(each, window=0)
+    verdicts: list[object] = []
+
+    async def send() -> None:
+        verdicts.extend(await world.receive("link:two", arrival))
+
+    world.directory = make_directory(routes=[Route(prefix="*", endpoint="link:one")])
+    async with world.running() as hub, trio.open_nursery() as nursery:
+        await world.settled()
+        with held_back(world, method):
+            nursery.start_soon(send)
+            await world.until(lambda: not hub.dispatcher(name).is_quiet)
+            assert not await hub.detach(name, within_s=60.0)
+        await world.until(lambda: verdicts)
+        assert isinstance(verdicts[0], Accepted)
+        world.endpoints[name].window = 100
+        hub.attach(world.endpoints[name])
+        await world.until_counts({"DELIVERED": 1})
+    assert world.endpoints[name].texts() == ["hello"]
 
 
 async def test_a_batch_decided_before_and_reserved_after_is_to_be_sent_again(
