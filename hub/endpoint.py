@@ -1,6 +1,7 @@
 """What the hub asks of an endpoint, and what an endpoint may ask of the hub.
 
 Rules:
+
 1. ``split``, ``room`` and ``deliver`` never block and never raise anything but what is said here. ``split`` is pure and
    answers the same for the same message: after a crash the hub splits again and goes on with the part that was next.
 2. The hub never gives more parts than ``room`` answered. An endpoint that is not connected has no room.

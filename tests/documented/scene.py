@@ -12,6 +12,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,17 +31,27 @@ from ops.cli_provision import apply_config
 from ops.config import load_config
 from provisioning import load_directory
 from store import open_store
-from tests.documented.pages import ROOT, Block, Command, Page, patterns_of, plain
+from tests.documented.pages import DOCS, ROOT, Block, Command, Page, patterns_of, plain, read_page
+from tests.fixtures_ejabberd import Ejabberd
 from tests.fixtures_hub import World, fast_mock_clock, inbound, reply
+from tests.fixtures_postgres import PORT as POSTGRES_PORT
+from tests.fixtures_postgres import PostgresServer, find_programs
+from tests.fixtures_prosody import PASSWORD, PEER_PYTHON, Prosody
 
 CONFIG = Path(__file__).parent / "smshub.toml"
+DIRECTOR = DOCS / "howto/acd/director.md"
 CUSTOMER, WHO_IS_OUT = "+12025550147", "+12025550143"
 PATIENCE_S = 60.0
 DEAD, THREAD = "382700674988638208", "382700674997026816"
 """The ids that pages show of a dead letter and a thread."""
 
-PORTS = ("2775", "2776", "5347", "8443", "8080", "9464")
-SECRETS = {"SMSHUB_ACME_PASSWORD": "secret", "REGISTRY_PASSWORD": "soap-password", "REGISTRY_TOKEN": "rest-token"}
+PORTS = ("2775", "2776", "3550", "5222", "5300", "5347", "8080", "8443", "8444", "9464", "13000", "13001", "13013")
+SECRETS = {
+    "SMSHUB_ACME_PASSWORD": "secret",
+    "REGISTRY_PASSWORD": "soap-password",
+    "REGISTRY_TOKEN": "rest-token",
+    "DIRECTOR_PASSWORD": PASSWORD,
+}
 """The variables that pages read secrets from."""
 _SHELL = re.compile(r"[|<>&;$`*\\]")  # what a shell has to read
 
@@ -134,18 +145,24 @@ class Walk:
         self.folder = folder
         self._renamed = dict(scene.ids) | {port: str(_free_port()) for port in PORTS}
         self._patch = patch
+        self._page = page
         self._running: list[tuple[str, subprocess.Popen[bytes], Path]] = []
+        self._ends: list[Callable[[], None]] = []
         config = folder / "smshub.toml"
         text = config.read_text()
         if "empty" in page.scene:
             text = text[: text.index("\n[[")]
+        if "empty" in page.scene or "bare" in page.scene:
             for file in folder.glob("smshub.db*"):
                 file.unlink()
-        config.write_text(self.moved(text))
+        if "bare" in page.scene:
+            config.unlink()
+        else:
+            config.write_text(self.moved(text))
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SMSHUB")},
             "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
-            "SMSHUB_CONFIG": str(config),
+            "SMSHUB_CONFIG": config.name,
             **SECRETS,
         }
 
@@ -194,12 +211,11 @@ class Walk:
         runner = CliRunner()
         with self._patch.context() as patch:
             patch.chdir(self.folder)
-            for name in [name for name in os.environ if name.startswith("SMSHUB")]:
+            for name in os.environ.keys() - self._environment.keys():
                 patch.delenv(name)
             for name, value in self._environment.items():
-                if name.startswith("SMSHUB") or name in SECRETS:
-                    patch.setenv(name, value)
-            result = runner.invoke(main, shlex.split(line)[1:], input=typed)
+                patch.setenv(name, value)
+            result = runner.invoke(main, shlex.split(line)[1:], input=typed, prog_name="smshub")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise AssertionError(f"$ {line}\n{result.output}") from result.exception
         return result.exit_code, result.output
@@ -225,6 +241,41 @@ class Walk:
             return all(pattern.search(plain(path.read_text(errors="replace"))) for pattern in patterns)
 
         self.until(seen, f"{block}: $ {command.line}")
+
+    def start_postgres(self) -> None:
+        """Run a PostgreSQL that libpq finds by the environment."""
+        programs = find_programs()
+        if programs is None:
+            pytest.fail("PostgreSQL is missing: run 'ops/setup/setup system'", pytrace=False)
+        server = PostgresServer(programs)
+        self._ends.append(server.remove)
+        server.start()
+        self._environment |= {"PGHOST": str(server.folder), "PGPORT": str(POSTGRES_PORT), "PGUSER": "postgres"}
+
+    def start_prosody(self) -> None:
+        """Run a Prosody with a director, two CSRs and a component; slixmpp is in ``venv``."""
+        home = tempfile.TemporaryDirectory(prefix="smshub-prosody-")  # not in pytest's: Prosody is another user
+        self._ends.append(home.cleanup)
+        server = Prosody(Path(home.name), int(self._renamed["5222"]), int(self._renamed["5347"]), offline=False)
+        for name in ("director", "alice", "bob"):
+            server.add_user(name)
+        self._ends.append(server.stop)
+        server.start()
+        (self.folder / "venv").symlink_to(PEER_PYTHON.parent.parent)
+
+    def start_ejabberd(self) -> None:
+        """Run an ejabberd by the page's own configuration, with the same people; the director's program is there."""
+        home = tempfile.TemporaryDirectory(prefix="smshub-ejabberd-")
+        self._ends.append(home.cleanup)
+        [shown] = [block for block in self._page.blocks if block.file == "ejabberd.yml"]
+        (Path(home.name) / shown.file).write_text(self.moved(shown.text))
+        ports = tuple(int(self._renamed[port]) for port in ("5222", "5347"))
+        server = Ejabberd(Path(home.name), ports, "localhost", PASSWORD, ("director", "alice", "bob"))
+        self._ends.append(server.stop)
+        server.start()
+        (self.folder / "venv").symlink_to(PEER_PYTHON.parent.parent)
+        [director] = [block for block in read_page(DIRECTOR).blocks if block.file == "director.py"]
+        (self.folder / director.file).write_text(self.moved(director.text))
 
     def start_daemon(self) -> None:
         """Run the hub until the page ends."""
@@ -262,10 +313,20 @@ class Walk:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for end in reversed(self._ends):
+            end()
 
 
-STARTED: dict[str, Callable[[Walk], None]] = {"daemon": Walk.start_daemon, "empty": lambda walk: None}
-"""What a page can ask for at its head: ``empty`` is a store where nothing is provisioned yet."""
+STARTED: dict[str, Callable[[Walk], None]] = {
+    "daemon": Walk.start_daemon,
+    "empty": lambda walk: None,
+    "bare": lambda walk: None,
+    "postgres": Walk.start_postgres,
+    "prosody": Walk.start_prosody,
+    "ejabberd": Walk.start_ejabberd,
+}
+"""What a page can ask for at its head: ``empty`` is a store where nothing is provisioned yet, ``bare`` a folder
+without a configuration: the page shows its own."""
 
 
 @contextmanager

@@ -44,6 +44,12 @@ def test_what_runs_a_page_of_its_own_reads_it(page: Page) -> None:
     assert page.path.name in (ROOT / page.run_by).read_text()
 
 
+def test_a_tutorial_shows_every_file_of_its_folder() -> None:
+    for page in (page for page in [*PAGES, *ELSEWHERE] if page.path.with_suffix("").is_dir()):
+        folder = {file.name: file.read_text() for file in page.path.with_suffix("").iterdir() if file.is_file()}
+        assert {block.file: block.text for block in page.blocks if block.file in folder} == folder, page.path.name
+
+
 def test_no_command_is_passed_over() -> None:
     """What looks like a command stands in a block that is run, or says why it is not."""
 
@@ -55,6 +61,12 @@ def test_no_command_is_passed_over() -> None:
         return any(TYPED.match(line.removeprefix("$ ")) for line in block.text.splitlines())
 
     assert [str(block) for page in PAGES for block in page.blocks if is_passed_over(block)] == []
+
+
+def test_no_block_is_indented() -> None:
+    """One that is would not be found, and its commands not be run."""
+    lines = [(page.path.name, line) for page in PAGES for line in page.path.read_text().splitlines()]
+    assert [(name, line) for name, line in lines if line.startswith(" ") and line.lstrip().startswith("```")] == []
 
 
 def test_what_is_not_run_says_why() -> None:
