@@ -68,7 +68,7 @@ MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be conc
 # A repetition may come as late as a part may, and is waited with as long as for a part.
 REMEMBERED_WAITS = 3  # times the wait for parts
 ENDPOINT_GONE = "the endpoint is gone"
-GONE_VALIDITY_US = 86_400_000_000  # of a text whose endpoint went while it was being written: who knows what it said
+GONE_VALIDITY_US = 86_400_000_000  # for an endpoint that went while the writer was at it: who knows what it said
 MAX_WHOLES = 10_000  # completed texts remembered, some 500 octets each
 
 log = structlog.get_logger("hub.intake")
@@ -321,10 +321,6 @@ class Intake:
             attributes={**arrival.attributes, ELEMENT: route.element} if route.element else arrival.attributes,
         )
 
-    def _validity_us(self, name: str) -> int:
-        dispatcher = self._dispatchers.get(name)  # the writer may ask when it has been taken off the road
-        return dispatcher.endpoint.validity_us if dispatcher is not None else GONE_VALIDITY_US
-
     # --- the write ---------------------------------------------------------------------------------------------------
 
     async def _write(
@@ -411,7 +407,7 @@ class Intake:
 
     def _validity_us(self, endpoint: str) -> int:
         dispatcher = self._dispatchers.get(endpoint)
-        return dispatcher.endpoint.validity_us if dispatcher is not None else 86_400_000_000
+        return dispatcher.endpoint.validity_us if dispatcher is not None else GONE_VALIDITY_US
 
     def _assemble(self, tx: Transaction, endpoint: str, parts: Sequence[Draft], now_us: int) -> None:
         """Journal arriving parts; make whole texts of those that are complete."""
