@@ -325,13 +325,16 @@ class Keeper:
         return position, held_up
 
     async def _look_again(self) -> None:
-        """Look at messages that had not ended when a pass met them."""
+        """Look at messages that had not ended when a pass met them.
+
+        Those that are due when it begins: under load others become due all the time, and the passes wait for its end.
+        """
+        now_us = self._clock()
         while True:
-            now_us = self._clock()
-            ids, found = await self._read(lambda tx, now=now_us: ledger.later(tx, now, READ_PAGE))  # type: ignore[misc]
+            ids, found = await self._read(lambda tx: ledger.later(tx, now_us, READ_PAGE))
             if not ids:
                 return
-            unseen_us = await self._store.read(lambda tx, now=now_us: ledger.unseen_since_us(tx, now))  # type: ignore[misc]
+            unseen_us = await self._store.read(lambda tx: ledger.unseen_since_us(tx, now_us))
             due: list[Found] = []
             looks: list[tuple[int, int]] = []
             for each in found:

@@ -11,7 +11,7 @@ import trio
 
 from hub import feed
 from hub import keeping_ledger as ledger
-from hub.keeping import ClockSetAhead, LeaseTaken
+from hub.keeping import ClockSetAhead, Keeper, LeaseTaken
 from hub.keeping_tables import retention_cursor, retention_later
 from hub.model import Kind, State
 from hub.tables import account_day, message
@@ -225,6 +225,25 @@ async def test_pages_end_and_go_on(any_stock: Stock, monkeypatch: pytest.MonkeyP
     passes = [row.position for row in await any_stock.rows(retention_cursor) if row.name.startswith("pass:")]
     assert len(passes) == 1
     assert passes[0] > max(stay)
+
+
+async def test_a_round_ends_although_more_becomes_due_all_the_time(stock: Stock) -> None:
+    """Or nothing would be removed any more but what had not ended in time."""
+    await stock.add(rule("day", 1))
+    count = 200
+    looks = [(number + 1, stock.now_us + number * 1_000) for number in range(count)]
+    await stock.store.transact(lambda tx: ledger.put_later(tx, looks))
+
+    def goes_on() -> int:
+        stock.now_us += 1_000
+        return stock.now_us
+
+    keeper = Keeper(stock.store, goes_on, holder="test")
+    await keeper.round()
+    left = len(await stock.rows(retention_later))
+    assert 0 < left < count
+    await keeper.round()
+    assert len(await stock.rows(retention_later)) < left
 
 
 async def test_one_keeper_at_a_time(any_stock: Stock) -> None:
