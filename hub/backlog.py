@@ -1,7 +1,7 @@
 """How much waits, and for how long: what watches ask of the store now and then.
 
 All of it is read from partial indices, so what has ended costs nothing however much of it is kept. What waits does cost
-(a million texts some tenths of a second, in a thread of the store): whoever asks rests in proportion.
+(a million texts a tenth of a second, in a thread of the store): whoever asks rests in proportion.
 """
 
 from __future__ import annotations

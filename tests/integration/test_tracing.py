@@ -88,6 +88,12 @@ def collector() -> Iterator[Collector]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for more spans to come."""
+    monkeypatch.setattr(tracing, "LINGER_S", 0.05)
+
+
 def attributes(span: Span) -> dict[str, str | int]:
     return {
         pair.key.removeprefix("smshub."): pair.value.string_value or pair.value.int_value for pair in span.attributes
@@ -221,7 +227,6 @@ def test_spans_beyond_the_queue_are_dropped_and_the_end_is_bounded(
     monkeypatch.setattr(tracing, "QUEUE", 8)
     monkeypatch.setattr(tracing, "BATCH", 4)
     monkeypatch.setattr(tracing, "FLUSH_S", 0.2)
-    monkeypatch.setattr(tracing, "LINGER_S", 0.05)
     collector.hold.clear()
     spans = made(collector)
     for _ in range(100):
@@ -233,7 +238,8 @@ def test_spans_beyond_the_queue_are_dropped_and_the_end_is_bounded(
     assert sum(said.values()) <= 100
 
 
-def test_nobody_listens(unused_tcp_port: int) -> None:
+def test_nobody_listens(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "FLUSH_S", 0.5)
     settings = TracingSettings(endpoint=f"http://127.0.0.1:{unused_tcp_port}/v1/traces", ratio=1.0)
     spans = spans_of(settings, 0, {})
     assert spans is not None

@@ -228,5 +228,19 @@ def test_the_file_of_a_dashboard_is_what_its_table_makes(board: Any) -> None:
     assert len(cells) == len(set(cells)), "panels lie over each other"
 
 
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_one_can_choose_from_what_there_is(board: Any, prometheus: Prometheus) -> None:
+    made = json.loads((DASHBOARDS / f"{board.name}.json").read_text())
+    asked = [variable for variable in made["templating"]["list"] if variable["type"] == "query"]
+    assert [variable["name"] for variable in asked] == ["job", "instance", *(["endpoint"] if board.endpoints else [])]
+    for variable in asked:
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"])
+        assert found is not None
+        selector = found[1]
+        for name, value in VALUES.items():
+            selector = selector.replace(name, value)
+        assert prometheus.ask(f"label/{found[2]}/values", **{"match[]": selector}), variable["query"]
+
+
 def test_no_file_is_left_of_a_dashboard_that_is_gone() -> None:
     assert {path.stem for path in DASHBOARDS.glob("*.json")} == {board.name for board in BOARDS}
