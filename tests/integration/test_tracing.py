@@ -20,10 +20,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from hub import Part
 from ops import demo, traced_hub, tracing
 from ops.config import ConfigErrors, read_config
+from ops.daemon import open_daemon
 from ops.traced_hub import TracedHub
 from ops.tracing import Outlet, Spans, spans_of
 from ops.tracing_settings import TracingSettings
-from provisioning import Directory, Secret, SecretKind
+from provisioning import Directory, Secret, SecretKind, publication
 from provisioning.directories.adapter import Answer, Finding
 from provisioning.errors import BadValue
 from store import open_store
@@ -329,3 +330,62 @@ async def test_deliveries_that_are_never_answered_for_are_let_go(
         assert len(hub._deliveries) == 10
     spans.close()
     assert len(collector.spans()) == 97, "the last three are still on the wire: the first of these in part"
+
+
+DAEMON = """
+[store]
+url = "sqlite:///hub.db"
+[smpp]
+port = 0
+[metrics]
+port = 0
+[api]
+port = {port}
+[tracing]
+endpoint = "{endpoint}"
+ratio = 1.0
+[[call_centre]]
+name = "acme"
+[[number]]
+number = "+12025550100"
+call_centre = "acme"
+[[loa]]
+name = "letter"
+call_centre = "acme"
+owner = "Example Corp"
+designee = "Hub Ltd"
+contact = "A. Person"
+numbers = ["+12025550100"]
+valid_from = "2020-01-01"
+signed_by = "A. Person"
+signed_on = "2020-01-01"
+digest = "sha256:{digest}"
+[[directory]]
+name = "drop"
+adapter = "file"
+drop_directory = "{drop}"
+"""
+
+
+async def test_a_daemon_traces_its_control_interface_and_its_directories(
+    tmp_path: Path, collector: Collector, unused_tcp_port: int
+) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    text = DAEMON.format(port=unused_tcp_port, endpoint=collector.endpoint, drop=drop, digest="0" * 64)
+    with trio.fail_after(120):
+        async with open_daemon(read_config(text, "", tmp_path)) as daemon:
+            stream = await trio.open_tcp_stream("127.0.0.1", daemon.ports["api"])
+            async with stream:
+                await stream.send_all(b"GET /v1/numbers HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")
+                answer = b"".join([chunk async for chunk in stream])
+            assert answer.startswith(b"HTTP/1.1 401")
+            wish = {"directories": ["drop"], "call_centre": "acme", "who": "test", "now_us": daemon.hub.clock()}
+            await daemon.store.transact(lambda tx: publication.publish(tx, spans=None, **wish))
+            while not daemon.publisher.tally.calls:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.05)
+    told = [(span.name, attributes(span)) for span in collector.spans()]
+    (operation, status) = next((said["operation"], said["status"]) for name, said in told if name == "smshub.api")
+    assert status == 401
+    assert daemon.api_counts.requests[str(operation), 401] == 1
+    assert ("smshub.directory", {"directory": "drop", "call": "publish", "tasks": 1}) in told
