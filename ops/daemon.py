@@ -238,7 +238,7 @@ class Daemon:
         settings = self.config.metrics
         pages = metrics.Pages(self.hub, self.store, self.observer, self._is_ready)
         for collector in self._collectors():
-            pages.registry.register(collector)
+            pages.add(collector)
         nursery.start_soon(self.store_watch.run)
         with _named(f"metrics {settings.host}:{settings.port}"):
             port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)

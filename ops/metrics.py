@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import structlog
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from hub import Hub
 from ops.metric_families import family
@@ -31,6 +33,8 @@ from store import Store, StoreError
 
 READY_S = 2.0  # probes are given a few seconds
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+log = structlog.get_logger("ops.metrics")
 
 EVENTS: dict[str, str] = {
     "arrived": "arrivals",
@@ -134,6 +138,23 @@ class HubCollector:
         yield family("smshub_store_longest_commit_seconds", s.longest_group_s)
 
 
+class _Guarded:
+    """A collector whose faults cost its own metrics, and not everybody's."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._has_failed = False
+
+    def collect(self) -> Iterable[Metric]:
+        try:
+            return list(self._collector.collect())
+        except Exception:
+            if not self._has_failed:  # said once: it is asked several times a minute
+                self._has_failed = True
+                log.exception("metrics could not be read", collector=type(self._collector).__name__)
+            return ()
+
+
 class Pages:
     """The pages that are served.
 
@@ -146,10 +167,14 @@ class Pages:
         self._store = store
         self._ready = ready
         self.registry = CollectorRegistry()
-        self.registry.register(HubCollector(hub, store, sessions))
+        self.add(HubCollector(hub, store, sessions))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def add(self, collector: Collector) -> None:
+        """Have the metrics told that a collector reads."""
+        self.registry.register(_Guarded(collector))
 
     async def answer(self, path: str) -> Page:
         """The page of a path."""

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
+from hub import Hub
 from ops import demo, store_watch
+from ops.metric_families import family
+from ops.metrics import Pages, SessionCounters
 from ops.metrics_table import METRICS, SUMMARY
+from provisioning import Directory
+from store import open_store
 
 TRACING = {"smshub_spans_total"}
 
@@ -59,11 +65,11 @@ async def test_a_scrape_has_every_metric_of_the_table_and_no_other(stage) -> Non
         if family.name.startswith("smshub_")
     }
     assert set(families) == set(METRICS) - TRACING
-    for name, family in families.items():
+    for name, found in families.items():
         row = METRICS[name]
-        assert family.type == row.kind, name
-        assert family.documentation == row.help, name
-        for sample in family.samples:
+        assert found.type == row.kind, name
+        assert found.documentation == row.help, name
+        for sample in found.samples:
             if row.kind != SUMMARY:
                 assert tuple(sample.labels) == tuple(sorted(row.labels)) or set(sample.labels) == set(row.labels), name
     values = {
@@ -84,3 +90,21 @@ async def test_a_scrape_has_every_metric_of_the_table_and_no_other(stage) -> Non
     assert values["smshub_handed_over_total", "link:carrier"] >= 3
     assert "red light" not in text
     assert "6175550101" not in text, "a customer's number"
+
+
+async def test_a_collector_that_fails_costs_its_own_metrics_alone(tmp_path: Path) -> None:
+    class Broken:
+        def collect(self):  # type: ignore[no-untyped-def]
+            yield family("smshub_draining", 1)
+            raise LookupError("a fault of ours")
+
+    async with open_store(f"sqlite:///{tmp_path}/x.db") as store:
+        pages = Pages(Hub(store, Directory()), store, SessionCounters(), dict)
+        pages.add(Broken())
+        with capture_logs() as lines:
+            for _ in range(3):
+                status, _, body = await pages.answer("/metrics")
+                assert status == 200
+                assert b"smshub_store_commits_total" in body
+                assert b"smshub_draining" not in body
+    assert [(line["event"], line["collector"]) for line in lines] == [("metrics could not be read", "Broken")]
