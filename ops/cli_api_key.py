@@ -77,6 +77,7 @@ def list_keys(config: Config, call_centre: str, as_json: bool) -> None:
 
 def _set_state(config: Config, name: str, state: str) -> None:
     def work(tx: Transaction) -> bool:
+        catalog.hold(tx)
         changed = msgspec.structs.replace(catalog.get(tx, ApiKey, name), state=state)
         return catalog.update(tx, changed, who=operator_name(), now_us=_now_us())
 

@@ -315,6 +315,7 @@ def _set_command(kind: type[Entry]) -> click.Command:
                 raise Refused(list(enumerate(faults)))
 
             def work(tx: Transaction) -> bool:
+                catalog.hold(tx)
                 entry = catalog.get(tx, kind, key)  # type: ignore[type-var]
                 told = {name: getattr(entry, name) for name in entry.__struct_fields__}
                 for field in fields_of(kind):
@@ -582,6 +583,7 @@ def account_password(
         new = Secret(SecretKind.HASH, hash_password(words))
 
         def work(tx: Transaction) -> None:
+            catalog.hold(tx)
             found = catalog.get(tx, Account, system_id)
             catalog.update(tx, msgspec.structs.replace(found, password=new), who=operator_name(), now_us=clock_us())
 

@@ -67,6 +67,16 @@ def entries(tx: Transaction, kind: type[E], call_centre: str = "") -> list[E]:
     return read_all(tx, kind, call_centre)
 
 
+def hold(tx: Transaction) -> None:
+    """Let nobody else change the catalog until the transaction ends.
+
+    For who reads an entry, decides, and writes it: PostgreSQL shows a transaction what another, in another process, has
+    not changed yet, and the second of two such writes would undo the first. Call it before what is read.
+    """
+    tx.write(Op(_FIRST_REVISION, [(_REVISION_ID, 0)]))
+    tx.sql.execute(sqlalchemy.update(revision_table).values(revision=revision_table.c.revision))
+
+
 def add(tx: Transaction, entry: Entry, *, who: str, now_us: int) -> None:
     """Add an entry that must be new.
 
@@ -111,7 +121,7 @@ def apply(
 
     Raises: Refused, with every refusal and its index in ``wanted``.
     """
-    _lock(tx)
+    hold(tx)
     refusals: dict[int, ProvisioningError] = {}
     differing: list[tuple[int, Entry, Entry | None]] = []
     unchanged = checked = 0
@@ -162,7 +172,7 @@ def remove(tx: Transaction, kind: type[E], key: str, *, who: str, now_us: int) -
     Returns: what it was.
     Raises: UnknownEntry, StillInUse.
     """
-    _lock(tx)
+    hold(tx)
     entry = get(tx, kind, key)
     tx.write(Op(DELETE[kind.KIND], [(row_key(kind.KIND, key),)]))
     check_unused(tx, entry, day_of(now_us))
@@ -176,12 +186,6 @@ def _one(tx: Transaction, entry: Entry, mode: Mode, who: str, now_us: int) -> Ap
         return apply(tx, [entry], who=who, now_us=now_us, mode=mode)
     except Refused as refused:
         raise refused.refusals[0][1] from None
-
-
-def _lock(tx: Transaction) -> None:
-    """Let one writer check and write at a time, on PostgreSQL too: the row stays locked until the commit."""
-    tx.write(Op(_FIRST_REVISION, [(_REVISION_ID, 0)]))
-    tx.sql.execute(sqlalchemy.update(revision_table).values(revision=revision_table.c.revision))
 
 
 def _bump(tx: Transaction) -> None:

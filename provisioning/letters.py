@@ -95,6 +95,7 @@ def draft_letter(tx: Transaction, given: Mapping[str, Any], *, who: str, now_us:
     Raises: Refused, with every wrong setting; OtherTerms and SignedLetter: it is there and says something else; as
         ``catalog.add``.
     """
+    catalog.hold(tx)
     old = _letter(tx, given)
     entry = meant(tx, given)
     if old is None:
@@ -126,6 +127,7 @@ def add_letter(
     settings = dict(given)
     if document is not None:
         _check_same("digest", settings.setdefault("digest", document.digest), document.digest)
+    catalog.hold(tx)
     old = _letter(tx, settings)
     entry = _merged(old, settings)
     # A day ahead of UTC it is already that day somewhere.

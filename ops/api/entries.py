@@ -150,6 +150,7 @@ def _read_all(kind: type[Entry], call_centre: str, items: Sequence[Any]) -> tupl
 def _apply(call: Call, wanted: Sequence[Entry], tx: Transaction) -> catalog.Applied:
     """Put entries, with the settings that the call centre does not see as they are."""
     kind = type(wanted[0])
+    catalog.hold(tx)
     there: dict[str, Entry] = read_keys(tx, kind, [entry.key for entry in wanted])  # type: ignore[type-var]
     refusals: Problems = []
     kept: list[Entry] = []
@@ -185,6 +186,7 @@ async def put_entry(kind: type[Entry], call: Call) -> Response:
     wanted: Entry = entry
 
     def work(tx: Transaction) -> tuple[catalog.Applied, Entry]:
+        catalog.hold(tx)
         _check_tag(call, owned(tx, kind, key, call.call_centre))
         applied = _apply(call, [wanted], tx)
         return applied, owned_or_404(tx, kind, key, call.call_centre)
@@ -199,6 +201,7 @@ async def patch_entry(kind: type[Entry], call: Call) -> Response:
     given = await call.json()
 
     def work(tx: Transaction) -> Entry:
+        catalog.hold(tx)
         entry = owned_or_404(tx, kind, key, call.call_centre)
         _check_tag(call, entry)
         changed, problems = read_patch(entry, given)  # type: ignore[type-var]
@@ -215,6 +218,7 @@ async def remove_entry(kind: type[Entry], call: Call) -> Response:
     key, _ = key_in_path(kind, call.path)
 
     def work(tx: Transaction) -> None:
+        catalog.hold(tx)
         _check_tag(call, owned_or_404(tx, kind, key, call.call_centre))
         catalog.remove(tx, kind, key, who=call.who, now_us=call.now_us)  # type: ignore[type-var]
 

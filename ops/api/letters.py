@@ -13,7 +13,7 @@ from ops.api.call import Call, in_thread, json_response, known_only
 from ops.api.entries import key_in_path, owned_or_404
 from ops.api.forms import BadForm, read_form
 from ops.api.problems import FieldError, Problem, field_error
-from provisioning import Loa
+from provisioning import Loa, catalog
 from provisioning.coverage import written
 from provisioning.errors import BadValue
 from provisioning.letters import add_letter, standing
@@ -75,6 +75,7 @@ async def file_signed(call: Call) -> Response:
             raise Problem(422, error.why, [field_error(error)]) from None
 
         def work(tx: Transaction) -> str:
+            catalog.hold(tx)
             letter = _letter(tx, call)
             given = {"name": letter.name, "signed_by": signed_by, "signed_on": signed_on}
             return add_letter(tx, given, paper, who=call.who, now_us=call.now_us)
