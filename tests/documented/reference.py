@@ -12,7 +12,7 @@ HEAD = """# Which commands on these pages are not run
 
 <!-- Made by `python -m tests.documented.reference`; do not edit. -->
 
-All others are, in their order, by `tests/integration/test_documented_commands.py` or by the test that is named here, and
+All others are, in their order, by `tests/integration/test_documented_commands.py` or by the test named here, and
 what they print is compared with what is shown.
 
 | page | | why not |
