@@ -431,11 +431,16 @@ class Keeper:
             await self.at_archive(archive.remove, planned.superseded)
             planned = msgspec.structs.replace(planned, superseded="")
             await self._store.transact(lambda tx: ledger.shelve(tx, [planned]))
-        made = await self._make(archive, planned)
-        if made is None:
-            return
-        planned, ids = made, made.message_ids
-        self.tally.archived += await self._remove(ids)
+        while True:
+            made = await self._make(archive, planned)
+            if made is None:
+                return
+            planned, ids = made, made.message_ids
+            removed = await self._remove(ids)
+            self.tally.archived += removed
+            if removed == len(ids):
+                break
+            # Some are on their way again, an operator had dead letters sent: they leave the object, or came twice.
         done = msgspec.structs.replace(planned, ids="")
         await self._store.transact(lambda tx: ledger.shelve(tx, [done]))
 
@@ -450,7 +455,7 @@ class Keeper:
         if planned.is_stored:
             stay = {each.subject.id for each in found} - {each.subject.id for each in due}
             if not stay:
-                return planned
+                return msgspec.structs.replace(planned, ids=_ids_of(due))
             # Some of its messages are in it alone by now.
             records = await self.at_archive(archive.load, planned.name)
             records = [record for record in records if record.id not in stay]
@@ -466,7 +471,7 @@ class Keeper:
         made = msgspec.structs.replace(
             planned,
             is_stored=1,
-            ids=msgspec.json.encode([each.subject.id for each in due]).decode(),
+            ids=_ids_of(due),
             messages=len(records),
             octets=stored.octets,
             sha256=stored.sha256,
@@ -513,6 +518,10 @@ class Keeper:
             if removed < ledger.REMOVE_PAGE:
                 break
         await self._store.transact(lambda tx: ledger.trim_account_days(tx, before_day))
+
+
+def _ids_of(found: Sequence[Found]) -> str:
+    return msgspec.json.encode([each.subject.id for each in found]).decode()
 
 
 def _id_at(at_us: int) -> int:

@@ -227,6 +227,8 @@ def remove(tx: Transaction, ids: Sequence[int], holds: Holds) -> Removed:
         holds: threads of customers under these stay.
     """
     pending = {row[0] for row in tx.select(_select_pending, list(ids))}
+    if pending:  # sent again since they were looked at: no pass comes by them any more
+        put_later(tx, [(each, 0) for each in sorted(pending)])
     doomed = [(each,) for each in dict.fromkeys(ids) if each not in pending]
     if not doomed:
         return Removed(0, 0)

@@ -17,14 +17,17 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy
 import trio
 
+from hub import operations
 from hub.erasing import Eraser, Request
 from hub.keeping import ArchiveError, LeaseTaken, Stored
 from hub.keeping_ledger import Removed
 from hub.keeping_record import Record
 from hub.keeping_tables import archive_object, retention_cursor
 from hub.model import State
+from hub.tables import message
 from ops.archive import DirectoryShelf, ObjectArchive, S3Shelf, Shelf, archive_of, manifest_name
 from ops.settings import ArchiveSettings
 from provisioning import BadValue, Secret, SecretKind
@@ -281,6 +284,42 @@ async def test_what_was_held_back_comes_into_an_object_of_its_own(stock: Stock, 
         for row in await stock.rows(archive_object):
             assert archive.fault_of(row.name, row.sha256, row.messages) == ""
     assert objects(archive.shelf) == {}
+
+
+async def test_a_dead_letter_that_is_sent_again_while_it_is_archived_is_archived_once(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves the object again, and comes into another when it has ended."""
+    await stock.add(rule("all", 1, action="archive"))
+    put = [await stock.put(4 * DAY, state=State.DEAD) for _ in range(3)]
+    archive = ObjectArchive(DirectoryShelf(tmp_path / "archive"))
+    original = archive.shelf.put
+
+    async def retry() -> None:
+        await stock.store.transact(lambda tx: operations.revive(tx, [put[1]], stock.now_us + DAY))
+
+    def put_slowly(name: str, octets: bytes) -> None:
+        original(name, octets)
+        trio.from_thread.run(retry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive.shelf, "put", put_slowly)
+        await stock.keeper(archive).round()
+    assert await stock.ids() == [put[1]]
+    assert [[each.id for each in records] for records in objects(archive.shelf).values()] == [[put[0], put[2]]]
+    await stock.keeper(archive).round()
+
+    def end(tx: Any) -> None:
+        tx.sql.execute(sqlalchemy.update(message).values(state=State.DELIVERED.value, done_us=stock.now_us))
+
+    await stock.store.transact(end)
+    stock.now_us += 2 * DAY
+    await stock.keeper(archive).round()
+    assert await stock.ids() == []
+    found = [(each.id, each.ended) for records in objects(archive.shelf).values() for each in records]
+    assert sorted(found) == [(put[0], "dead"), (put[1], "delivered"), (put[2], "dead")]
+    for row in await stock.rows(archive_object):
+        assert archive.fault_of(row.name, row.sha256, row.messages) == ""
 
 
 async def test_a_slow_archive_costs_nobody_the_lease(
