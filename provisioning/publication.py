@@ -17,6 +17,7 @@ from itertools import islice
 import msgspec
 import sqlalchemy
 
+from provisioning.catalog import hold
 from provisioning.coverage import Span, coverage_of, joined, size_of, told, without
 from provisioning.errors import BadValue, ProvisioningError, UnknownEntry
 from provisioning.model import CallCentre, CarrierDirectory, Loa
@@ -152,6 +153,8 @@ def publish(
     Raises: NotCovered, NotOwned, PublishedByAnother; UnknownEntry; BadValue when there is nothing to publish, or too
         much. Nothing is written then.
     """
+    if not goes_on:
+        hold(tx)  # a directory that another command removes meanwhile would leave wishes that nobody carries out
     names = _directories(tx, directories)
     own = _own(tx, call_centre)
     wanted = own if spans is None else joined(spans)

@@ -14,7 +14,17 @@ import trio
 from click.testing import CliRunner
 
 from ops.cli_provision import provision
-from provisioning import BadValue, CallCentre, Loa, built, catalog
+from provisioning import (
+    BadValue,
+    CallCentre,
+    CarrierDirectory,
+    Loa,
+    Number,
+    StillInUse,
+    built,
+    catalog,
+    publication,
+)
 from provisioning.letters import add_letter
 from provisioning.loa_documents import read_document
 from store import Store, Transaction, open_store
@@ -71,6 +81,39 @@ async def test_two_settings_of_one_entry_are_both_changed(
             await command("call-centre", "set", "a", "--idle-s", "60")
         now = await store.read(lambda tx: get(tx, CallCentre, "a"))
     assert (now.title, now.idle_s) == ("Acme", 60)
+
+
+async def test_a_directory_is_not_removed_under_a_wish(store: Store, store_url: str) -> None:
+    """Its rows would be nobody's: no publisher would see them, and no command could name them."""
+    directory = built(CarrierDirectory, name="d", adapter="file", drop_directory="/nowhere")
+    letter = built(
+        Loa,
+        name="l",
+        call_centre="a",
+        owner="O",
+        designee="D",
+        contact="C",
+        numbers=["+16175550100"],
+        valid_from="2020-01-01",
+        signed_by="x",
+        signed_on="2020-01-01",
+        digest="sha256:" + "0" * 64,
+    )
+    number = built(Number, number="+16175550100", call_centre="a")
+    await store.transact(lambda tx: catalog.apply(tx, [built(CallCentre, name="a"), directory, letter, number], **NOW))
+    between = Between()
+
+    def first(tx: Transaction) -> None:
+        publication.publish(tx, call_centre="a", **NOW)
+        between.wait()
+
+    async def second() -> None:
+        with pytest.raises(StillInUse):
+            await between.second(store, lambda tx: catalog.remove(tx, CarrierDirectory, "d", **NOW))
+
+    async with open_store(store_url, node=2) as other, trio.open_nursery() as nursery:
+        nursery.start_soon(second)
+        await other.transact(first)
 
 
 async def test_one_of_two_signatures_stands(store: Store, store_url: str) -> None:
