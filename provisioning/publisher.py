@@ -23,10 +23,10 @@ from provisioning.carrier_directory import CarrierDirectory
 from provisioning.directories.adapter import Adapter
 from provisioning.directories.making import adapter_of
 from provisioning.directory import Directory
-from provisioning.directory_publisher import AGAIN_S, DirectoryPublisher
+from provisioning.directory_publisher import AGAIN_S, PAGE, PIECE, DirectoryPublisher
 from provisioning.listings import Listings, View
 from provisioning.publication import day_of
-from provisioning.publishing_steps import counts, sweep
+from provisioning.publishing_steps import counts, forgettable, sweep
 from provisioning.publishing_tally import Sample, Tally
 from provisioning.rows import read_all
 from store import Store, StoreError, Transaction
@@ -123,6 +123,14 @@ class Publisher:
             worker = DirectoryPublisher(self._store, directory, self.view, self.tally, self._clock, make, self._poll_s)
             await worker.run()
 
+    async def _sweep(self) -> None:
+        """Forget what was withdrawn long ago, in pieces: a million rows at once would hold texts up for seconds."""
+        while keys := await self._store.read(partial(forgettable, now_us=self._clock(), limit=PAGE)):
+            for start in range(0, len(keys), PIECE):
+                work = partial(sweep, keys=keys[start : start + PIECE], now_us=self._clock())
+                await self._store.transact(work, rows=PIECE)
+            self.tally.is_dirty = True
+
     async def _do_chores(self) -> None:
         """Count what there is, for metrics, and forget what was withdrawn long ago."""
         swept_at = -SWEPT_S
@@ -136,8 +144,7 @@ class Publisher:
                     )
                 if trio.current_time() >= swept_at + SWEPT_S and self.tally.counted:
                     swept_at = trio.current_time()
-                    await self._store.transact(partial(sweep, now_us=self._clock()))
-                    self.tally.is_dirty = True
+                    await self._sweep()
             except StoreError as error:
                 self.tally.is_dirty = True
                 log.warning("publications could not be counted", error=type(error).__name__)

@@ -234,10 +234,27 @@ def reconcile(
     return len(changed)
 
 
-def sweep(tx: Transaction, now_us: int) -> int:
-    """Forget what was withdrawn long ago. Returns: how many publications."""
-    old = sqlalchemy.and_(_rows.state == int(State.WITHDRAWN), _rows.wanted == 0, _rows.since_us < now_us - KEPT_US)
-    return int(tx.sql.execute(sqlalchemy.delete(publication_table).where(old)).rowcount)
+def forgettable(tx: Transaction, now_us: int, limit: int) -> list[tuple[str, int]]:
+    """Find what was withdrawn long ago, for ``sweep``. Returns: directories and numbers, so many at most."""
+    statement = sqlalchemy.select(_rows.directory, _rows.digits).where(_withdrawn_before(now_us - KEPT_US))
+    return [(directory, digits) for directory, digits in tx.sql.execute(statement.limit(limit))]
+
+
+def sweep(tx: Transaction, keys: Sequence[tuple[str, int]], now_us: int) -> int:
+    """Forget what was withdrawn long ago, and not wished for again since. Returns: how many publications."""
+    found: dict[str, list[int]] = {}
+    for directory, digits in keys:
+        found.setdefault(directory, []).append(digits)
+    old = _withdrawn_before(now_us - KEPT_US)
+    count = 0
+    for directory, numbers in found.items():
+        these = sqlalchemy.and_(_rows.directory == directory, _rows.digits.in_(numbers), old)
+        count += int(tx.sql.execute(sqlalchemy.delete(publication_table).where(these)).rowcount)
+    return count
+
+
+def _withdrawn_before(at_us: int) -> sqlalchemy.ColumnElement[bool]:
+    return sqlalchemy.and_(_rows.state == int(State.WITHDRAWN), _rows.wanted == 0, _rows.since_us < at_us)
 
 
 def counts(tx: Transaction, confirm_s: Mapping[str, float], now_us: int) -> list[Counted]:

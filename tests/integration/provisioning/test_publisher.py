@@ -25,12 +25,13 @@ from provisioning import (
     directory_publisher,
     load_directory,
     publication,
+    publisher,
 )
 from provisioning.directories import Answer, Finding
 from provisioning.publication import PublishedByAnother
 from provisioning.publisher import Publisher
 from provisioning.publishing_rules import UNCOVERED, State
-from provisioning.publishing_steps import KEPT_US, resume, sweep
+from provisioning.publishing_steps import KEPT_US, forgettable, resume, sweep
 from provisioning.tables import block_table
 
 sqlite_only = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -521,7 +522,11 @@ async def test_what_metrics_tell(site):
 
 
 @sqlite_only
-async def test_a_directory_that_goes_is_left_alone_and_what_was_withdrawn_is_forgotten_in_time(site):
+async def has_rows(site, count):
+    return len(await site.rows()) == count
+
+
+async def test_a_directory_that_goes_is_left_alone_and_what_was_withdrawn_is_forgotten_in_time(site, monkeypatch):
     registry = site.registries["one"]
     async with site.publishing():
         await site.publish()
@@ -531,6 +536,14 @@ async def test_a_directory_that_goes_is_left_alone_and_what_was_withdrawn_is_for
         await site.remove(CarrierDirectory, "one")
 
         await site.until(lambda: is_true(lambda: registry.is_closed))
-    assert await site.store.transact(lambda tx: sweep(tx, site.clock())) == 0
-    assert await site.store.transact(lambda tx: sweep(tx, site.clock() + KEPT_US + 1_000_000)) == SIZE
+    later_us = site.clock() + KEPT_US + 1_000_000
+    assert await site.store.read(lambda tx: forgettable(tx, site.clock(), SIZE)) == []
+    keys = await site.store.read(lambda tx: forgettable(tx, later_us, SIZE))
+    assert len(keys) == SIZE
+    assert await site.store.transact(lambda tx: sweep(tx, keys, site.clock())) == 0  # not so old any more
+    site.ahead_us = KEPT_US + 1_000_000
+    monkeypatch.setattr(publisher, "PAGE", 7)
+    monkeypatch.setattr(publisher, "PIECE", 3)
+    async with site.publishing():
+        await site.until(lambda: has_rows(site, 0))
     assert await site.store.transact(lambda tx: resume(tx, "one", 1)) == 0
