@@ -521,11 +521,11 @@ async def test_what_metrics_tell(site):
     assert samples["smshub_publications_overdue", "one", "active"] == 0
 
 
-@sqlite_only
 async def has_rows(site, count):
     return len(await site.rows()) == count
 
 
+@sqlite_only
 async def test_a_directory_that_goes_is_left_alone_and_what_was_withdrawn_is_forgotten_in_time(site, monkeypatch):
     registry = site.registries["one"]
     async with site.publishing():
