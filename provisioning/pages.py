@@ -11,6 +11,10 @@ from provisioning.rows import TABLES, from_row, read_all, row_key
 from store import Transaction
 
 
+def _key(entry: E) -> str:
+    return entry.key
+
+
 def read_page(tx: Transaction, kind: type[E], call_centre: str, after: str, limit: int) -> list[E]:
     """Read entries in the order of their keys.
 
@@ -23,7 +27,8 @@ def read_page(tx: Transaction, kind: type[E], call_centre: str, after: str, limi
     """
     table = TABLES[kind.KIND]
     if "call_centre" not in table.columns:  # few of a kind: the store keeps their settings as one text
-        return [entry for entry in read_all(tx, kind, call_centre) if entry.key > after][:limit]
+        # Sorted here: a database's own order of texts may pass over hyphens, and what is "after" would not be.
+        return sorted([entry for entry in read_all(tx, kind, call_centre) if entry.key > after], key=_key)[:limit]
     key: Any = table.columns[0]
     statement = sqlalchemy.select(table).where(table.c.call_centre == call_centre).order_by(key).limit(limit)
     if after:

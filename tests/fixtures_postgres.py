@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -124,11 +125,15 @@ class PostgresServer:
         """Where ``store.open_store`` finds a database."""
         return f"postgresql://postgres@/{database}?host={self.folder}&port={PORT}"
 
-    def new_database(self) -> str:
-        """Create an empty database. Returns its URL."""
+    def new_database(self, how: LiteralString = "") -> str:
+        """Create an empty database. Returns its URL.
+
+        Args:
+            how: SQL that follows its name, for example its collation.
+        """
         name = f"t{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" {how}')
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
