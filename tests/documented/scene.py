@@ -307,7 +307,8 @@ class Walk:
         """End what was started, the last first."""
         for _, process, _ in reversed(self._running):
             if process.poll() is None:
-                process.terminate()
+                process.terminate()  # all before any is waited for: some end when their peer does
+        for _, process, _ in reversed(self._running):
             try:
                 process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
