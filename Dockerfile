@@ -30,8 +30,9 @@ RUN groupadd --system --gid 10001 smshub \
 COPY --from=build /opt/smshub /opt/smshub
 ENV PATH=/opt/smshub/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    SMSHUB_CONFIG=/etc/smshub/smshub.toml \
     SMSHUB_HEALTH_URL=http://127.0.0.1:9464/health
-USER smshub
+USER 10001:10001
 WORKDIR /var/lib/smshub
 VOLUME /var/lib/smshub
 # SMPP; metrics and health.
@@ -42,4 +43,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
 # The daemon drains before it ends: give it time.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["smshub"]
-CMD ["run", "--config", "/etc/smshub/smshub.toml"]
+CMD ["run"]
