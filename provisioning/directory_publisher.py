@@ -17,13 +17,20 @@ from provisioning.carrier_directory import CarrierDirectory
 from provisioning.directories.adapter import Adapter, Answer, Finding
 from provisioning.errors import ProvisioningError
 from provisioning.listings import Listings, View
-from provisioning.publishing_rules import MAX_REASON_CHARACTERS, Publication, Step, Waits, believed, bounded_text
+from provisioning.publishing_rules import (
+    MAX_REASON_CHARACTERS,
+    Publication,
+    Step,
+    Waits,
+    believed,
+    bounded_text,
+    patience_s,
+)
 from provisioning.publishing_steps import Claimed, claim, differing, due, next_submission, reconcile, resume, settle
 from provisioning.publishing_tally import Tally
 from store import Store, StoreError
 
 AGAIN_S = 5.0  # after a fault of ours or of the store
-TIMEOUTS = 4  # a call may take so many times as long as one answer: a batch may take several
 CLOSE_S = 2.0
 PAGE = 1_000  # rows looked through at a time
 RESTS = 9  # times as long as looking through them took, before it is done again: a tenth of the time at most
@@ -124,7 +131,7 @@ class DirectoryPublisher:
 
     async def _claim(self, batch: Sequence[Publication], listings: Listings, waits: Waits, now_us: int) -> Claimed:
         """Write a batch as told, piece by piece: the message path shares the store's writer."""
-        patience_us = round((self._patience_s() + self._directory.retry_first_s) * 1e6)
+        patience_us = round((patience_s(self._directory) + self._directory.retry_first_s) * 1e6)
         submission = next_submission(batch, now_us)
         pieces: list[Claimed] = []
         for start in range(0, len(batch), PIECE):
@@ -166,8 +173,8 @@ class DirectoryPublisher:
         """Ask the directory. Returns: an answer for each task; and whether the call as a whole came to nothing."""
         name, call = self._directory.name, claimed.step.value
         began = trio.current_time()
-        result, reason, answers = "timeout", f"no answer within {self._patience_s():g} s", None
-        with trio.move_on_after(self._patience_s()):
+        result, reason, answers = "timeout", f"no answer within {patience_s(self._directory):g} s", None
+        with trio.move_on_after(patience_s(self._directory)):
             try:
                 given = await trio.to_thread.run_sync(
                     self._asked, claimed, abandon_on_cancel=True, limiter=self._limiter
@@ -227,9 +234,6 @@ class DirectoryPublisher:
         if changed:
             self._tally.is_dirty = True
             self._log.info("publications follow what is provisioned", revision=listings.revision, changed=changed)
-
-    def _patience_s(self) -> float:
-        return self._directory.timeout_s * TIMEOUTS
 
     def _waits(self) -> Waits:
         first_us, longest_us = (

@@ -44,6 +44,10 @@ from provisioning.directories.adapter import Answer, Finding, Listing
 MAX_REASON_CHARACTERS = 200
 MAX_REMOTE_ID_CHARACTERS = 200
 MAX_ATTEMPTS = 30_000  # as much as a SMALLINT holds; waits stopped growing long before
+TIMEOUTS = 4  # a call may take so many times as long as one answer
+NUMBERS_A_TIMEOUT = (
+    100  # and once more for so many numbers of its batch: the fewest that an adapter asks about at a time
+)
 SLACK_US = 1_000_000  # a wait may end so much later than the longest without being a clock that jumped
 
 SUSPENDED = "the number is suspended"
@@ -139,6 +143,16 @@ class Waits(msgspec.Struct, frozen=True):
         wait = int(min(doubled, self.longest_us) * (0.5 + 0.5 * self.jitter))
         asked = int(min(at_least_s, 1e9) * 1e6) if at_least_s > 0 else 0  # a directory may say "in a year", or NaN
         return min(max(wait, asked), self.longest_us)
+
+
+def patience_s(directory: CarrierDirectory) -> float:
+    """How long a call of a batch may take, in seconds.
+
+    An adapter asks about a hundred or a thousand numbers at a time, and each answer may take ``timeout_s``. A call that
+    is given up is made again from its beginning: were the time for all of it fixed, a large batch would never come
+    to its end in a directory that is slow.
+    """
+    return directory.timeout_s * (TIMEOUTS + directory.batch // NUMBERS_A_TIMEOUT)
 
 
 STEPS: dict[State, Step | None] = {

@@ -7,6 +7,7 @@ import pytest
 
 from provisioning import CarrierDirectory, built
 from provisioning.directories import Answer, Finding, Listing
+from provisioning.directories.enum import CHUNK
 from provisioning.publishing_rules import (
     AFTER,
     FINAL,
@@ -26,6 +27,7 @@ from provisioning.publishing_rules import (
     forgotten,
     is_due,
     key_of,
+    patience_s,
     reconciled,
     step_of,
     told,
@@ -207,6 +209,13 @@ def test_a_number_that_never_arrives_is_seen_to_be_on_its_way_for_long(finding):
     assert (row.state, row.since_us) == (State.SUBMITTING, NOW + 60_000_000)
     there = answered(row, Answer(Finding.ACTIVE), WAITS, 5 * NOW)
     assert (there.since_us, there.attempts) == (5 * NOW, 0)
+
+
+@pytest.mark.parametrize("batch", [1, 500, 10_000])
+def test_a_slow_directory_comes_to_the_end_of_any_batch(batch):
+    """Each of its answers takes nearly as long as it may, and one is of a hundred numbers."""
+    directory = built(CarrierDirectory, name="d", adapter="file", drop_directory="/x", batch=batch, timeout_s=7)
+    assert patience_s(directory) > 7 * (batch // CHUNK + 1)
 
 
 def test_what_an_adapter_returns_is_bounded_or_not_believed():
