@@ -519,6 +519,13 @@ _SERVICES = (
         "how far the hub's clock, which never goes back, is ahead of the machine's",
         "[ClockSetBack](../howto/watch.md#clocksetback)",
     ),
+    MetricRow(
+        "smshub_clock_stepped_seconds",
+        GAUGE,
+        (),
+        "how far the machine's clock was set ahead (or back, below 0) since the start, all steps together",
+        "[ClockSetAhead](../howto/watch.md#clocksetahead)",
+    ),
     MetricRow("smshub_draining", GAUGE, (), "1 from being told to stop until the end"),
     MetricRow("smshub_build_info", GAUGE, ("version",), "1, with the version that runs"),
     MetricRow(

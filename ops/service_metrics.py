@@ -37,6 +37,7 @@ class ServiceMetrics:
         self._clock = clock
         self._is_draining = is_draining
         self._version = version("smshub")
+        self._began_ns = _offset_ns()
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as the registry wants them."""
@@ -51,6 +52,7 @@ class ServiceMetrics:
         yield family("smshub_troubled_endpoints", reloader.troubled)
         ahead_s = (self._clock() - time.time_ns() // 1000) / 1e6
         yield family("smshub_clock_ahead_seconds", max(0.0, ahead_s))
+        yield family("smshub_clock_stepped_seconds", (_offset_ns() - self._began_ns) / 1e9)
         yield family("smshub_draining", float(self._is_draining()))
         yield family("smshub_build_info", {(self._version,): 1.0})
 
@@ -66,3 +68,8 @@ class ServiceMetrics:
         yield family("smshub_retention_objects_total", tally.objects)
         yield family("smshub_retention_failures_total", tally.failures)
         yield family("smshub_retention_done_timestamp_seconds", tally.done_us / 1e6)
+
+
+def _offset_ns() -> int:
+    """The time of day less the time that only goes on: it changes when somebody sets the clock, or a machine slept."""
+    return time.time_ns() - time.monotonic_ns()

@@ -41,6 +41,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
         width: of 24 columns.
         warn, bad: from where on it is yellow, red; None for never. With ``bad`` below ``warn``, less is worse.
         words: value → word, for states.
+        may_be_negative: whether values may be below 0.
         is_live: whether a hub that has had one conversation has something to show here.
     """
 
@@ -53,6 +54,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     warn: float | None = None
     bad: float | None = None
     words: dict[str, str] = {}
+    may_be_negative: bool = False
     is_live: bool = True
 
 

@@ -19,6 +19,7 @@ PROVISIONING: Final = Board(
                     says="Of signed letters of authorization that have a last day.",
                     queries=(Query(f"smshub_loa_days_left{{{HUB}}}", "{{loa}} ({{call_centre}})"),),
                     unit="d",
+                    may_be_negative=True,
                     warn=30,
                     bad=0,
                     is_live=False,

@@ -59,7 +59,7 @@ def _builder(panel: Panel) -> Any:
     legend = legend.display_mode(common_model.LegendDisplayMode.LIST)
     style = common_model.GraphTresholdsStyleMode.DASHED if panel.bad is not None else None
     graph = timeseries.Panel().legend(legend).fill_opacity(10)
-    if panel.bad != 0:  # days that are left may be below 0
+    if not panel.may_be_negative:
         graph = graph.min(0)
     if style is not None:
         graph = graph.thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
