@@ -64,7 +64,10 @@ def status(
         tx: the transaction.
         call_centre, directory, directories, spans: only of these, when given.
     """
-    flagged = sqlalchemy.case((_rows.reason == UNCOVERED, 1), else_=0)
+    # What is held for the same reason is in no directory: it waits.
+    flagged = sqlalchemy.case(
+        (sqlalchemy.and_(_rows.reason == UNCOVERED, _rows.state == int(State.ACTIVE)), 1), else_=0
+    )
     columns = (
         *(_rows.directory, _rows.call_centre, _rows.state),
         sqlalchemy.func.count(),
