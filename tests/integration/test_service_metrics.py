@@ -149,7 +149,7 @@ async def test_a_clock_that_was_set_is_seen(file: Path, monkeypatch: pytest.Monk
 
         ahead_s, stepped_s = clock()
         assert ahead_s < 1
-        assert abs(stepped_s) < 1
+        assert abs(stepped_s) < 60
         real = time.time_ns
         with monkeypatch.context() as back:
             back.setattr(time, "time_ns", lambda: real() - HOUR_NS)
@@ -158,7 +158,7 @@ async def test_a_clock_that_was_set_is_seen(file: Path, monkeypatch: pytest.Monk
             assert -3_700 < stepped_s < -3_500
         ahead_s, stepped_s = clock()
         assert ahead_s < 1
-        assert abs(stepped_s) < 1
+        assert abs(stepped_s) < 60
         with monkeypatch.context() as on:
             on.setattr(time, "time_ns", lambda: real() + HOUR_NS)
             ahead_s, stepped_s = clock()

@@ -55,6 +55,7 @@ async def test_a_store_that_is_held_by_somebody_else_is_down_until_it_is_let_go(
 ) -> None:
     async with open_store(f"sqlite:///{tmp_path}/x.db") as store:
         await store.transact(create_all)
+        monkeypatch.setattr(store_watch, "PATIENCE_S", 120.0)
         watch = watched(store, tmp_path)
         await watch.look()
         with monkeypatch.context() as impatient:

@@ -90,9 +90,11 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for more spans to come."""
+def _waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for more spans to come, and a slow machine has time to hand over those that came."""
     monkeypatch.setattr(tracing, "LINGER_S", 0.05)
+    monkeypatch.setattr(tracing, "REQUEST_S", 60.0)
+    monkeypatch.setattr(tracing, "FLUSH_S", 60.0)
 
 
 def attributes(span: Span) -> dict[str, str | int]:
