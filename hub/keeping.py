@@ -17,8 +17,8 @@ One keeper works at a time: it holds a lease, which ends by itself when it dies.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -41,6 +41,7 @@ RENEW_S = 10.0
 CHANGED_S = 0.5  # before the rules are read anew
 READ_PAGE = 2_000
 LEASE_US = 60_000_000
+REFUSED_US = 600_000_000  # before a message is looked at again that the archive did not take
 RESCAN_US = 30 * DAY_US
 _ID_SHIFT = 22  # see store/ids.py
 
@@ -162,6 +163,7 @@ class Keeper:
         self._book = Rulebook()
         self._revision = -1
         self._has_warned = self._is_held_up = False
+        self._refusal: ArchiveError | None = None  # of this round
         self._renewed_at = 0.0
         self._began_us, self._began_at = clock(), time.monotonic()
 
@@ -257,9 +259,12 @@ class Keeper:
         return self._book
 
     async def _go_round(self) -> None:
+        """Raises: Changed; ArchiveError, when all that needs no archive is done."""
         await self.read_rules()
+        self._refusal = None
         if self._archive is not None:
-            await self.finish_objects()
+            with self._archive_refusing():
+                await self.finish_objects()
         elif any(rule.action == "archive" for rule in self._book.rules) and not self._has_warned:
             self._has_warned = True
             log.warning("a rule archives, and archive.target is not set: what it fits stays in the store")
@@ -270,6 +275,16 @@ class Keeper:
         await self._look_again()
         await self._sweep_threads()
         await self._trim()
+        if self._refusal is not None:
+            raise self._refusal
+
+    @contextmanager
+    def _archive_refusing(self) -> Iterator[None]:
+        """An archive that refuses keeps what is to go there, and nothing else."""
+        try:
+            yield
+        except ArchiveError as error:
+            self._refusal = error
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -346,15 +361,14 @@ class Keeper:
                     due.append(each)
                 elif ruling.rule is not None and not ruling.hold:
                     looks.append((each.subject.id, ruling.due_us))
-            put = {message_id for message_id, _ in looks}
-            rest = [each for each in ids if each not in put]
             if looks:
                 await self._store.transact(lambda tx, looks=looks: ledger.put_later(tx, looks), rows=len(looks))  # type: ignore[misc]
-            await self._let_go(due, now_us)
+            put = {message_id for message_id, _ in looks} | await self._let_go(due, now_us)
+            rest = [each for each in ids if each not in put]
             await self._store.transact(lambda tx, rest=rest: ledger.forget_later(tx, rest), rows=len(rest))  # type: ignore[misc]
 
-    async def _let_go(self, due: Sequence[Found], now_us: int) -> None:
-        """Remove messages, archived before where their rule says so."""
+    async def _let_go(self, due: Sequence[Found], now_us: int) -> set[int]:
+        """Remove messages, archived before where their rule says so. Returns: those that wait for the archive."""
         erased: list[int] = []
         groups: dict[tuple[str, str], list[int]] = {}
         for each in due:
@@ -367,7 +381,11 @@ class Keeper:
             erased.append(each.subject.id)
         self.tally.erased += await self._remove(erased)
         if not groups or self._archive is None:
-            return
+            return set()
+        if self._refusal is not None:
+            waiting = [(each, now_us + REFUSED_US) for ids in groups.values() for each in ids]
+            await self._store.transact(lambda tx: ledger.put_later(tx, waiting), rows=len(waiting))
+            return {each for each, _ in waiting}
         planned = [
             Shelved(
                 self._store.new_id(),
@@ -380,8 +398,10 @@ class Keeper:
             for (call_centre, day), ids in groups.items()
         ]
         planned = await self._store.transact(lambda tx: ledger.plan(tx, planned), rows=len(planned))
-        for each_object in planned:
-            await self._finish(each_object)
+        with self._archive_refusing():  # then they are planned, and finished by a later round
+            for each_object in planned:
+                await self._finish(each_object)
+        return set()
 
     async def _remove(self, ids: Sequence[int]) -> int:
         """Remove messages, a page at a time. Raises: Changed."""

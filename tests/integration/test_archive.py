@@ -25,7 +25,7 @@ from hub.erasing import Eraser, Request
 from hub.keeping import ArchiveError, LeaseTaken, Stored
 from hub.keeping_ledger import Removed
 from hub.keeping_record import Record
-from hub.keeping_tables import archive_object, retention_cursor
+from hub.keeping_tables import archive_object, retention_cursor, retention_later
 from hub.model import State
 from hub.tables import message
 from ops.archive import DirectoryShelf, ObjectArchive, S3Shelf, Shelf, archive_of, manifest_name
@@ -237,6 +237,34 @@ async def test_an_archive_that_refuses_keeps_everything(stock: Stock, tmp_path: 
     (tmp_path / "file").unlink()
     await keeper.round()
     assert await stock.ids() == []
+
+
+async def test_an_archive_that_refuses_stops_nothing_else(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be erased is, and the feed is trimmed; what is to be archived is, once it is there again."""
+    monkeypatch.setattr("hub.keeping.READ_PAGE", 4)
+    await stock.add(rule("acme", 1, call_centre="acme", action="archive"), rule("rest", 1, order=200))
+    later = await stock.put(4 * DAY, state=State.ACCEPTED, validity_us=5 * DAY)
+    put = [await stock.put(3 * DAY, call_centre=("acme", "other")[n % 2]) for n in range(20)]
+    await stock.publish(9 * DAY)
+    (tmp_path / "file").write_text("")
+    keeper = stock.keeper(ObjectArchive(DirectoryShelf(tmp_path / "file")))
+    for _ in range(3):
+        with pytest.raises(ArchiveError, match="Not a directory"):
+            await keeper.round()
+    assert await stock.ids() == sorted([later, *put[::2]])
+    assert keeper.tally.feed_rows == 1
+    stock.now_us += 3 * DAY  # the one that had not ended is due, and the others are looked at again
+    with pytest.raises(ArchiveError):
+        await keeper.round()
+    (tmp_path / "file").unlink()
+    stock.now_us += HOUR
+    await keeper.round()
+    assert await stock.ids() == []
+    found = [each.id for records in objects(DirectoryShelf(tmp_path / "file")).values() for each in records]
+    assert sorted(found) == sorted([later, *put[::2]])
+    assert await stock.rows(retention_later) == []
 
 
 async def test_without_an_archive_rules_that_archive_wait(stock: Stock, tmp_path: Path) -> None:
