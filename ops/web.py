@@ -3,8 +3,9 @@
 Hypercorn speaks the protocols. It was written to stand behind a proxy and leaves some waits open, which a port of ours
 may not: here each has an end.
 
-- *Connections* are counted; beyond the bound a new one is closed at once, so that nobody eats the descriptors that the
-  SMPP ports live on.
+- *Connections* are counted, so that nobody eats the descriptors that the SMPP ports live on. Beyond the bound a new one
+  takes the place of the one that has been without a request the longest: who opens many and says nothing keeps nobody
+  out. When all have a request, the new one is closed at once.
 - *Reading*: a head must be whole within ``IDLE_S`` of connecting or of the last answer, a body's next
   piece within ``BODY_S``, the whole exchange within ``REQUEST_S``; no body is longer than the application allows.
 - *Writing*: a peer that does not read for ``SEND_S`` is cut off. (Hypercorn shields a send from cancellation: such a
@@ -25,7 +26,7 @@ from __future__ import annotations
 import math
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, cast
@@ -115,14 +116,20 @@ async def serve(
     worker = WorkerContext(None)
     config, guarded = _config(), ASGIWrapper(cast(Any, _Guard(app, max_body_octets)))
     limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
+    crowd: set[_Connection] = set()
 
     async def handle(stream: trio.SocketStream) -> None:
-        if limiter.available_tokens < 1:
+        if limiter.available_tokens < 1 and not _make_room(crowd):
             await trio.aclose_forcefully(stream)
             return
         async with limiter:
             context = certificate.context() if certificate is not None else None
-            await _converse(stream, context, guarded, config, worker)
+            connection = _Connection()
+            crowd.add(connection)
+            try:
+                await _converse(stream, context, guarded, config, worker, connection)
+            finally:
+                crowd.discard(connection)
 
     async with trio.open_nursery() as nursery:
         closing = trio.Event()
@@ -194,6 +201,11 @@ class _Connection:
         self._requests = 0
         self._is_gone = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no request, and is not being ended."""
+        return not self._requests and not self.scope.cancel_called
+
     def gone(self) -> None:
         """Note that nothing more will come in. Hypercorn would wait for its idle timeout then."""
         self._is_gone = True
@@ -217,10 +229,23 @@ class _Connection:
             self.scope.cancel()
 
 
+def _make_room(crowd: Iterable[_Connection]) -> bool:
+    """End the connection that has been without a request the longest. Returns: False when there is none."""
+    idle = [each for each in crowd if each.is_idle]
+    if not idle:
+        return False
+    min(idle, key=lambda each: each.scope.deadline).scope.cancel()
+    return True
+
+
 async def _converse(
-    stream: trio.SocketStream, context: ssl.SSLContext | None, app: ASGIWrapper, config: Config, worker: WorkerContext
+    stream: trio.SocketStream,
+    context: ssl.SSLContext | None,
+    app: ASGIWrapper,
+    config: Config,
+    worker: WorkerContext,
+    connection: _Connection,
 ) -> None:
-    connection = _Connection()
     wire: trio.abc.Stream = _Wire(stream, connection.gone)
     if context is not None:
         wire = trio.SSLStream(wire, context, server_side=True, https_compatible=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,19 +99,41 @@ async def test_a_fault_of_the_application_is_a_500_and_hurts_nobody() -> None:
         assert (await converse(port, GET)).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_connections_are_bounded() -> None:
-    async with serving() as port:
-        idle = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(web.MAX_CONNECTIONS)]
-        for stream in idle:  # each is being served now
-            await stream.send_all(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
-            assert (await stream.receive_some(65_536)).startswith(b"HTTP/1.1 200 ")
+async def test_connections_are_bounded_and_busy_ones_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "GRACE_S", 0.1)
+    asked = 0
+
+    async def hang(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(web.serve, hang, "127.0.0.1", 0)
+        busy = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(web.MAX_CONNECTIONS)]
+        for stream in busy:
+            await stream.send_all(GET)
+        with trio.fail_after(60):
+            while asked < web.MAX_CONNECTIONS:
+                await trio.lowlevel.checkpoint()
         assert await converse(port, GET) == b""
-        await idle.pop().aclose()
-        with trio.fail_after(30):
-            while not await converse(port, GET):  # noqa: ASYNC110 - nothing says that the server has seen the end
-                await trio.sleep(0.02)
+        assert asked == web.MAX_CONNECTIONS
+        nursery.cancel_scope.cancel()
+    for stream in busy:
+        await trio.aclose_forcefully(stream)
+
+
+async def test_who_says_nothing_keeps_nobody_out() -> None:
+    """More connections than there may be, and a request finds room: the oldest of them make it."""
+    async with serving() as port:
+        idle = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2 * web.MAX_CONNECTIONS)]
+        for _ in range(3):  # they are taken in the order in which they came
+            assert (await converse(port, GET)).startswith(b"HTTP/1.1 200 ")
+        for stream in idle[: web.MAX_CONNECTIONS]:
+            with trio.fail_after(60), suppress(trio.BrokenResourceError):
+                assert await stream.receive_some(1) == b""
         for stream in idle:
-            await stream.aclose()
+            await trio.aclose_forcefully(stream)
 
 
 async def test_an_answer_before_the_body_was_read_arrives() -> None:
