@@ -69,11 +69,14 @@ def test_dclint_has_nothing_to_say(tmp_path: Path) -> None:
     words = [word for rule in PASSED_OVER for word in ("--disable-rule", rule)]
     assert ended(dclint, FILE, *words, "--max-warnings", "0")[0] == 0
     wrong = tmp_path / "compose.yaml"
-    wrong.write_text(
-        FILE.read_text().replace("read_only: true", "read_onyl: true", 1).replace("127.0.0.1:2775:", "2775:")
-    )
-    status, told = ended(dclint, wrong, *words)
-    assert status == 1, told
+    for right, other, why in (
+        ("read_only: true", "read_onyl: true", "invalid-schema"),
+        ("127.0.0.1:2775:", "2775:", "no-unbound-port-interfaces"),
+    ):
+        wrong.write_text(FILE.read_text().replace(right, other, 1))
+        status, told = ended(dclint, wrong, *words)
+        assert status == 1, told
+        assert why in told
 
 
 def test_every_service_is_hardened(stack: dict[str, Any]) -> None:
