@@ -33,6 +33,7 @@ from store import Store, StoreError, Transaction
 
 POLL_S = 1.0
 COUNTED_POLLS = 5  # between two counts of what there is, while it changes
+RECOUNTED_S = 60.0  # when nothing seems to change: commands end wishes too, and waiting becomes overdue by itself
 SWEPT_S = 3_600.0
 
 MakeAdapter = Callable[[CarrierDirectory, Mapping[str, str]], Adapter]
@@ -133,11 +134,13 @@ class Publisher:
 
     async def _do_chores(self) -> None:
         """Count what there is, for metrics, and forget what was withdrawn long ago."""
-        swept_at = -SWEPT_S
+        swept_at, counted_at = -SWEPT_S, 0.0
         while True:
             try:
-                if self.tally.is_dirty and self._view is not None:
+                is_old = bool(self.tally.counted) and trio.current_time() >= counted_at + RECOUNTED_S
+                if (self.tally.is_dirty or is_old) and self._view is not None:
                     self.tally.is_dirty = False
+                    counted_at = trio.current_time()
                     confirm_s = {each.name: each.confirm_s for each in self._view.directories.values()}
                     self.tally.counted = await self._store.read(
                         partial(counts, confirm_s=confirm_s, now_us=self._clock())

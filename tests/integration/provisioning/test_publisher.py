@@ -521,6 +521,28 @@ async def test_what_metrics_tell(site):
     assert samples["smshub_publications_overdue", "one", "active"] == 0
 
 
+@sqlite_only
+async def test_metrics_follow_what_commands_end_and_what_only_waits(site, monkeypatch):
+    """Nothing of the publisher's own happens then: it would tell for ever of numbers that wait, and of none overdue."""
+    monkeypatch.setattr(publisher, "RECOUNTED_S", 0.1)
+    site.registries["one"].answers_later = True
+    await site.apply(a_directory("one", retry_first_s=3600, retry_longest_s=3600, confirm_s=1800))
+    async with site.publishing() as publishing:
+
+        def value(name, state):
+            found = [each for each in publishing.samples() if each.name == name and each.labels["state"] == state]
+            return found[0].value if found else None
+
+        await site.publish()
+        await site.until_states(submitted=SIZE)
+        await site.until(lambda: is_true(lambda: value("smshub_publications_overdue", "submitted") == 0))
+        site.ahead_us = 1_801_000_000
+        await site.until(lambda: is_true(lambda: value("smshub_publications_overdue", "submitted") == SIZE))
+        await site.withdraw(forget=True)
+        await site.until(lambda: is_true(lambda: value("smshub_publications", "submitted") is None))
+        assert value("smshub_publications", "withdrawn") == SIZE
+
+
 async def has_rows(site, count):
     return len(await site.rows()) == count
 
