@@ -516,11 +516,11 @@ class Keeper:
 
         def work(tx: Transaction) -> tuple[int, bool]:
             ledger.guard(tx, self._revision)
-            after_us = ledger.cursor(tx, name, word)
-            ids, last_us = ledger.closed_threads(tx, centre, after_us, before_us, ledger.REMOVE_PAGE)
-            removed = ledger.remove_threads(tx, ids, self._book.holds)
-            ledger.move_cursor(tx, name, last_us, word)
-            return removed, bool(ids)
+            after = ledger.thread_cursor(tx, name, word)
+            found = ledger.closed_threads(tx, centre, after, before_us, ledger.REMOVE_PAGE)
+            removed = ledger.remove_threads(tx, [each[1] for each in found], self._book.holds)
+            ledger.move_thread_cursor(tx, name, found[-1] if found else after, word)
+            return removed, bool(found)
 
         while True:
             removed, goes_on = await self._write(work, ledger.REMOVE_PAGE)

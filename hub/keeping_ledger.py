@@ -254,24 +254,33 @@ def remove_threads(tx: Transaction, ids: Sequence[int], holds: Holds) -> int:
     return len(doomed)
 
 
-def closed_threads(
-    tx: Transaction, call_centre: str, after_us: int, before_us: int, limit: int
-) -> tuple[list[int], int]:
-    """Threads that were closed between two times, the first first, and when the last of them was.
+def thread_cursor(tx: Transaction, name: str, word: str = "") -> tuple[int, int]:
+    """How far a pass over closed threads has come: when the last one was closed, and its id; see ``cursor``."""
+    c = retention_cursor.c
+    row = tx.sql.execute(select(c.position, c.word).where(c.name == name)).first()
+    if row is None:
+        return 0, 0
+    before, _, last_id = row[1].partition(" ")
+    return (int(row[0]), int(last_id or 0)) if before == word else (0, 0)
 
-    All that were closed at one moment come together, if need be beyond the limit.
+
+def move_thread_cursor(tx: Transaction, name: str, position: tuple[int, int], word: str = "") -> None:
+    """Remember it."""
+    move_cursor(tx, name, position[0], f"{word} {position[1]}")
+
+
+def closed_threads(
+    tx: Transaction, call_centre: str, after: tuple[int, int], before_us: int, limit: int
+) -> list[tuple[int, int]]:
+    """Threads that were closed behind a position and before a time, the first first: when, and the id.
+
+    Very many may have been closed at one moment: a shorter time of a call centre's ends all that are older.
     """
     c = thread_table.c
-    own = (c.call_centre == call_centre, text("closed_us > 0"))
-    near = select(c.id, c.closed_us).where(*own, c.closed_us > after_us, c.closed_us < before_us)
-    rows = tx.sql.execute(near.order_by(c.closed_us).limit(limit)).all()
-    if not rows:
-        return [], after_us
-    last_us = int(rows[-1][1])
-    ids = {row[0] for row in rows}
-    if len(rows) == limit:
-        ids.update(tx.sql.execute(select(c.id).where(*own, c.closed_us == last_us)).scalars())
-    return sorted(ids), last_us
+    behind = sqlalchemy.tuple_(c.closed_us, c.id) > sqlalchemy.tuple_(*map(sqlalchemy.literal, after))
+    own = (c.call_centre == call_centre, text("closed_us > 0"), c.closed_us >= after[0], c.closed_us < before_us)
+    query = select(c.closed_us, c.id).where(*own, behind).order_by(c.closed_us, c.id).limit(limit)
+    return [(int(row[0]), int(row[1])) for row in tx.sql.execute(query)]
 
 
 def trim_feed(tx: Transaction, before_us: int, limit: int = REMOVE_PAGE) -> int:

@@ -18,6 +18,7 @@ from hub.tables import account_day, message
 from hub.tables import feed as feed_table
 from provisioning.keeping import LegalHold, Retention
 from tests.fixtures_keeping import CUSTOMER, DAY, HOUR, OTHER, Stock, hold, opened_stock, receipt, rule
+from threading_tokens.tables import thread_table
 
 
 @pytest.fixture
@@ -77,6 +78,30 @@ async def test_a_thread_that_ends_after_its_last_message_went_goes_later(any_sto
     any_stock.now_us += 2 * DAY
     await keeper.round()
     assert (await any_stock.counts())[2:] == (0, 0)
+
+
+async def test_very_many_threads_that_ended_at_one_moment(any_stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a statement may name: they go page by page, past those that stay."""
+    monkeypatch.setattr("hub.keeping_ledger.REMOVE_PAGE", 7)
+    await any_stock.add(rule("day", 1), hold("matter", OTHER))
+    for number in range(1, 51):
+        who = OTHER if number % 5 else f"+1202555{number:04}"
+        await any_stock.put_thread(number, customer=who, closed_age_us=5 * DAY)
+    most, original = 0, ledger.remove_threads
+
+    def counted(tx: Any, ids: Any, holds: Any) -> int:
+        nonlocal most
+        most = max(most, len(ids))
+        return original(tx, ids, holds)
+
+    monkeypatch.setattr("hub.keeping_ledger.remove_threads", counted)
+    for _ in range(2):
+        await any_stock.keeper().round()
+        assert [row.id for row in await any_stock.rows(thread_table)] == [n for n in range(1, 51) if n % 5]
+    assert most == 7
+    await any_stock.remove(LegalHold, "matter")
+    await any_stock.keeper().round()
+    assert await any_stock.rows(thread_table) == []
 
 
 async def test_what_has_not_ended_stays_until_it_has(stock: Stock) -> None:
