@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 import msgspec
 import sqlalchemy
@@ -293,9 +294,8 @@ def _note(
     now_us: int,
 ) -> None:
     """Write in the audit what is wished, one line for each directory."""
-    count = 0 if spans is None else size_of(spans)
-    detail = {"call_centre": call_centre, "numbers": "all" if spans is None else told(spans), "count": count}
-    words = msgspec.json.encode(detail).decode()
+    which: dict[str, Any] = {"numbers": "all"} if spans is None else {"numbers": told(spans), "count": size_of(spans)}
+    words = msgspec.json.encode({"call_centre": call_centre, **which}).decode()
     append(tx, [AuditEntry(now_us, who, action, "publication", name, words) for name in names])
 
 
