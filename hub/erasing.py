@@ -36,7 +36,7 @@ from hub.keeping_record import Record
 from hub.keeping_rules import Holds
 from hub.model import State
 from hub.opt_out import scope_of
-from hub.tables import arrived_part, message, operator_request
+from hub.tables import arrived_part, message
 from provisioning import Directory, load_directory
 from store import Store, Transaction, audit
 from store.audit import AuditEntry
@@ -234,7 +234,7 @@ class Eraser:
             waiting = (message.c.id.in_(ids), sqlalchemy.text("message.state < 2"))
             tx.sql.execute(update(message).where(*waiting).values(state=State.DROPPED.value, done_us=now_us))
             return
-        asked = set(tx.sql.execute(select(operator_request.c.message_id)).scalars())
+        asked = operations.asked_of(tx, ids)
         for message_id in ids:
             if message_id not in asked:
                 drop = operations.Request(self._store.new_id(), "drop", message_id, self._request.who[:80], now_us)
@@ -327,9 +327,12 @@ class Eraser:
         """Threads are ended first, so that nobody goes on in them; those with a message on its way stay ended."""
         # Looked up beside the writer, which reads no whole table: the message path waits for it.
         parts = await self._store.read(self._parts)
-        if parts:
-            which = arrived_part.c.id.in_(parts), sqlalchemy.text("arrived_part.message_id = 0")
-            gone = await self._store.transact(lambda tx: tx.sql.execute(delete(arrived_part).where(*which)).rowcount)
+        for start in range(0, len(parts), ledger.REMOVE_PAGE):
+            ids = parts[start : start + ledger.REMOVE_PAGE]
+            removal = delete(arrived_part).where(
+                arrived_part.c.id.in_(ids), sqlalchemy.text("arrived_part.message_id = 0")
+            )
+            gone = await self._store.transact(lambda tx, removal=removal: tx.sql.execute(removal).rowcount)  # type: ignore[misc]
             report.parts += int(gone)
         threads = await self._store.read(self._threads)
         for start in range(0, len(threads), ledger.REMOVE_PAGE):

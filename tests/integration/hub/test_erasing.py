@@ -111,6 +111,17 @@ async def test_nothing_of_the_person_is_left_and_all_of_others(any_stock: Stock)
     assert await eraser(any_stock).erase() == Report()
 
 
+async def test_very_many_parts_of_texts_that_never_became_whole(any_stock: Stock) -> None:
+    """More than a statement may name."""
+    await any_stock.add(Number(number=NUMBER, call_centre="acme"))
+    ids = range(1, 66_001)
+    rows = [(each, 0, "link:a", CUSTOMER, NUMBER, each % 60_000, 2, 1, 0, "{}") for each in ids]
+    await any_stock.store.commit([Op(journal.insert_arrived_part, rows)])
+    report = await eraser(any_stock).erase()
+    assert report.parts == 66_000
+    assert await any_stock.counts() == (0, 0, 0, 0)
+
+
 async def test_a_rehearsal_changes_nothing(stock: Stock) -> None:
     await fill(stock)
     before = await everything(stock)
