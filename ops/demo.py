@@ -305,7 +305,7 @@ It stays up. To text it, type here:
 Or bind an ESME of your own: 127.0.0.1:{ports["smpp"]}, system_id demo, password demo.
 To watch it, in another terminal:
   .venv/bin/smshub thread list --config {file}
-  .venv/bin/smshub queue count --config {file}
+  .venv/bin/smshub top --once --config {file}
   curl http://127.0.0.1:{ports["metrics"]}/metrics
   tail -f {stage.path / "smshub.log"}
 To stop it: Ctrl-C.
