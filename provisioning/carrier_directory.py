@@ -117,6 +117,18 @@ def identity_of(directory: CarrierDirectory) -> dict[str, str]:
     return {"adapter": "enum", "zone": directory.zone, owner: directory.entity_id or directory.tsig_name}
 
 
+def place_of(directory: CarrierDirectory) -> tuple[object, ...] | None:
+    """Where a directory is, and who we are there: two of one place would take each other's numbers out.
+
+    Returns: None by files, which say in their names whose they are.
+    """
+    if directory.adapter == "file":
+        return None
+    if directory.adapter == "enum":
+        return (directory.server, directory.port, *identity_of(directory).values())
+    return (directory.adapter, directory.url, directory.username, directory.password)
+
+
 _NEEDS = {
     "enum": ("server", "tsig_name", "tsig_secret", "gateway"),
     "soap": ("url", "username", "password"),

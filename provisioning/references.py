@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy
 
+from provisioning.carrier_directory import place_of
 from provisioning.e164 import digits_of
 from provisioning.errors import BadValue, ProvisioningError, StillInUse, UnknownReference
 from provisioning.model import (
@@ -46,14 +47,15 @@ class References:
         self._tx = tx
         self._names: dict[str, set[str]] = {}
         self._domains: dict[str, list[str]] | None = None
+        self._directories: list[CarrierDirectory] | None = None
         self._groups: dict[str, list[Group]] | None = None
         self._links: dict[str, Link] = {}
 
     def check(self, entry: Entry) -> None:
         """Check all names that an entry gives. Call it after all of a batch is written: order does not matter then.
 
-        Raises: UnknownReference; BadValue when two desks have one domain, two groups one link, or when the links of a
-            group do not agree in how texts are cut.
+        Raises: UnknownReference; BadValue when two desks have one domain, two groups one link, two directories one
+            place, or when the links of a group do not agree in how texts are cut.
         """
         for field, kind, name in _named(entry):
             if name not in self._known(kind):
@@ -68,6 +70,8 @@ class References:
             self._check_domain(entry)
         if isinstance(entry, Group):
             self._check_group(entry)
+        if isinstance(entry, CarrierDirectory):
+            self._check_place(entry)
         if isinstance(entry, Link):
             for group in self._groups_of(entry.name):
                 self._check_agreement(group, entry.name)
@@ -100,6 +104,16 @@ class References:
         if others:
             why = f"is desk {others[0]!r}'s already: a server would split the answers over both; use one domain each"
             raise BadValue("domain", desk.domain, why)
+
+    def _check_place(self, directory: CarrierDirectory) -> None:
+        if self._directories is None:
+            self._directories = read_all(self._tx, CarrierDirectory)
+        place = place_of(directory)
+        for other in self._directories:
+            if place is not None and other.name != directory.name and place_of(other) == place:
+                field = "zone" if directory.adapter == "enum" else "url"
+                why = f"is directory {other.name!r}'s already: what is withdrawn from one would be gone from both"
+                raise BadValue(field, getattr(directory, field), why)
 
     def _groups_of(self, link: str) -> list[Group]:
         if self._groups is None:

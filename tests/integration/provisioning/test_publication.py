@@ -169,6 +169,27 @@ async def test_a_directory_that_has_our_numbers_stays_itself(ready):
 
 
 @sqlite_only
+async def test_two_directories_are_not_one_place(ready):
+    by_dns = {"adapter": "enum", "server": "dns.example.net", "zone": "e164.example.net", "gateway": "gw.example.net"}
+    by_dns |= {"tsig_name": "key", "tsig_secret": "c2VjcmV0"}
+    by_http = {"adapter": "rest", "url": "https://r.example.net/v1", "password": "t"}
+    first = [built(CarrierDirectory, name="dns", **by_dns), built(CarrierDirectory, name="http", **by_http)]
+    await apply(ready, first)
+    assert (await apply(ready, first)).unchanged == 2
+    for name, given in (("dns-2", by_dns), ("http-2", by_http)):
+        with pytest.raises(Refused, match="gone from both"):
+            await apply(ready, [built(CarrierDirectory, name=name, **given)])
+    await apply(
+        ready,
+        [
+            built(CarrierDirectory, name="dns-2", **{**by_dns, "zone": "1.e164.example.net"}),
+            built(CarrierDirectory, name="dns-3", **{**by_dns, "server": "inside.example.net"}),
+            built(CarrierDirectory, name="http-2", **{**by_http, "password": "another"}),
+        ],
+    )
+
+
+@sqlite_only
 async def test_no_numbers_are_not_all_numbers(ready):
     await publish(ready)
     with pytest.raises(BadValue, match="name one number"):
