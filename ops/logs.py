@@ -8,7 +8,6 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-
 _SEVERITIES = logging.getLevelNamesMapping()
 _least = [logging.INFO]
 

@@ -461,7 +461,8 @@ async def test_two_hubs_with_desks_that_answer_everything_come_to_rest(tmp_path:
         opened_world(f"sqlite:///{tmp_path}/far.db", fast_clock, far_directory, synchronous="OFF") as far,
         trio.open_nursery() as nursery,
     ):
-        rules = FilterSettings(loop_texts=20, loop_us=60 * SECOND)
+        # Long enough for a slow machine: twenty repetitions take it a second of ours, which are a hundred of these.
+        rules = FilterSettings(loop_texts=20, loop_us=300 * SECOND)
         hubs, desks, bridges = [], [], []
         for world in (near, far):
             hub = Hub(world.store, world.directory, clock=world.now_us, filters=rules)
@@ -489,7 +490,7 @@ async def test_two_hubs_with_desks_that_answer_everything_come_to_rest(tmp_path:
                 await trio.sleep(1)
             # At rest: nothing moves for much longer than the guard remembers, so no round begins again.
             before, still_s = await counts(), 0
-            while still_s < 300:
+            while still_s < 900:
                 await trio.sleep(30)
                 now = await counts()
                 still_s = still_s + 30 if now == before else 0

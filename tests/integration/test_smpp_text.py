@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from hub import Hub, Kind, Message, State, wall_clock_us
-from hub.operations import listing
+from hub.operations import Selection, listing
 from smpp.alphabet import BY_NAME, GSM7, UCS2, fill_bits, pack, unpack
 from smpp.client import BindType, connect_and_bind
 from smpp.pdu import PDU, BindTransceiver, DataSm, DeliverSm, DeliverSmResp, SubmitSm, SubmitSmResp
@@ -80,7 +80,7 @@ class Road:
     async def ended(self, state: State) -> list[Any]:
         """The messages in a final state, once there are any."""
         while True:
-            found = await self.store.read(lambda tx: listing(tx, states=(state,)))
+            found = await self.store.read(lambda tx: listing(tx, Selection(states=(state,))))
             if found:
                 return found
             await trio.sleep(0.02)
