@@ -26,6 +26,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, Verbosity, settings
 
+from ops import logs
+
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
@@ -194,6 +196,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # By default structlog lets rich walk through the local variables of a traceback, which change under its feet.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+    # A logger that keeps its first configuration would keep that of the test which first used it.
+    configure = structlog.configure
+    structlog.configure = lambda **given: configure(**{**given, "cache_logger_on_first_use": False})
     name, _, value = SESSION_MARK.partition("=")
     # Workers of xdist are started by the session that has the mark already; one mark for each process is enough.
     os.environ[name] = value
@@ -213,6 +218,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 # --- Fixtures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that a test gives in this process sets logging up for all of it; the next test has it as it was."""
+    before = structlog.get_config()
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
+        logs.keep_to("info")
 
 
 @pytest.fixture(scope="session")

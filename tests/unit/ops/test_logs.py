@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 
-import pytest
 import structlog
 
 from ops import logs
 
 
-@pytest.fixture
-def kept() -> Iterator[None]:
-    """Leave logging as it was found."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-    logs.keep_to("info")
-
-
-def test_a_level_that_changes_counts_for_loggers_that_are_in_use(kept: None) -> None:
+def test_a_level_that_changes_counts_for_loggers_that_are_in_use() -> None:
     stream = io.StringIO()
     logs.configure("warning", "json", stream)
     log = structlog.get_logger("test")
