@@ -225,9 +225,14 @@ def logging_as_it_was() -> Iterator[None]:
     """A command that a test gives in this process sets logging up for all of it; the next test has it as it was."""
     before = structlog.get_config()
     yield
-    if structlog.get_config() != before:
+    now = structlog.get_config()
+    if now != before:
         structlog.configure(**before)
         logs.keep_to("info")
+        # The demonstration logs to a file for as long as its process lives: this one goes on.
+        file = getattr(now["logger_factory"], "_file", None)
+        if str(getattr(file, "name", "")).endswith("/smshub.log"):
+            file.close()
 
 
 @pytest.fixture(scope="session")
