@@ -21,6 +21,8 @@ import dns.query
 import dns.rcode
 import pytest
 
+from tests.servers import wait_or_kill
+
 ZONE = "e164.test"
 GUARDED_ZONE = "guarded.test"  # BIND's: it looks at the key before it looks at names
 START_S = 60.0
@@ -127,11 +129,7 @@ class NameServer:
         if self._process is None:
             return
         self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, 30)
         self._process = None
 
     def _answers(self) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers import listens, wait_or_kill
 
 START_S = 60.0
 LIBRARIES = sorted(Path("/usr/lib").glob("*/ejabberd-*"))  # where Debian keeps it, beside Erlang's own
@@ -68,7 +69,7 @@ class Ejabberd:
             )
         until = time.monotonic() + START_S
         for port in self._ports:
-            while not _listens(port):
+            while not listens(port):
                 if self._process.poll() is not None or time.monotonic() > until:
                     log = (self.home / "stdout").read_text(errors="replace")[-4000:]
                     self.stop()
@@ -80,11 +81,7 @@ class Ejabberd:
         if self._process is None:
             return
         self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, 30)
         self._process = None
 
 
@@ -97,8 +94,3 @@ def _identity() -> dict[str, Any]:
     except KeyError:
         pytest.fail("the tests run as root and there is no user ejabberd to run it as", pytrace=False)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

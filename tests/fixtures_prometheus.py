@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.servers import wait_or_kill
+
 PATIENCE_S = 240.0
 STOP_S = 30.0
 
@@ -86,8 +88,4 @@ def running_prometheus(folder: Path, configuration: str, port: int) -> Iterator[
             yield running
         finally:
             process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            wait_or_kill(process, STOP_S)

@@ -13,7 +13,6 @@ import os
 import pwd
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers import listens, wait_or_kill
 
 ROOT = Path(__file__).parent.parent
 PEER = ROOT / "tests" / "peers" / "slixmpp_csr.py"
@@ -110,7 +111,7 @@ class Prosody:
             )
         until = time.monotonic() + START_S
         for port in (self.c2s_port, self.component_port):
-            while not _listens(port):
+            while not listens(port):
                 if self._process.poll() is not None or time.monotonic() > until:
                     pytest.fail(f"Prosody did not start:\n{self.log()}", pytrace=False)
                 time.sleep(0.05)
@@ -120,11 +121,7 @@ class Prosody:
         if self._process is None:
             return
         self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, 10)
         self._process = None
 
     def log(self) -> str:
@@ -186,11 +183,7 @@ class Csr:
         """Log out."""
         with contextlib.suppress(OSError, ValueError):
             self.tell(do="quit")
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_or_kill(self._process, 10)
         self._reader.join(5)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -220,11 +213,6 @@ def _own(home: Path) -> None:
     identity = _identity()
     for path in (home, *home.rglob("*")) if identity else ():
         os.chown(path, identity["user"], identity["group"])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _run(ports: Callable[[], int], *, offline: bool) -> Iterator[Prosody]:

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -29,6 +28,7 @@ from ops import schema
 from ops.cli import main
 from ops.cli_provision import apply_config
 from ops.config import load_config
+from ops.demo import free_port
 from provisioning import load_directory
 from store import open_store
 from tests.documented.pages import DOCS, ROOT, Block, Command, Page, patterns_of, plain, read_page
@@ -37,6 +37,7 @@ from tests.fixtures_hub import World, fast_mock_clock, inbound, reply
 from tests.fixtures_postgres import PORT as POSTGRES_PORT
 from tests.fixtures_postgres import PostgresServer, find_programs
 from tests.fixtures_prosody import PASSWORD, PEER_PYTHON, Prosody
+from tests.servers import wait_or_kill
 
 CONFIG = Path(__file__).parent / "smshub.toml"
 DIRECTOR = DOCS / "howto/acd/director.md"
@@ -124,13 +125,6 @@ def template(folder: Path) -> Scene:
     return Scene(folder, ids)
 
 
-def _free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 class Walk:
     """Somebody who types what a page says, in a copy of the scene.
 
@@ -144,7 +138,7 @@ class Walk:
     def __init__(self, scene: Scene, folder: Path, page: Page, patch: pytest.MonkeyPatch) -> None:
         shutil.copytree(scene.folder, folder)
         self.folder = folder
-        self._renamed = dict(scene.ids) | {port: str(_free_port()) for port in PORTS}
+        self._renamed = dict(scene.ids) | {port: str(free_port()) for port in PORTS}
         self._patch = patch
         self._page = page
         self._running: list[tuple[str, subprocess.Popen[bytes], Path]] = []
@@ -310,11 +304,7 @@ class Walk:
             if process.poll() is None:
                 process.terminate()  # all before any is waited for: some end when their peer does
         for _, process, _ in reversed(self._running):
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            wait_or_kill(process, PATIENCE_S)
         for end in reversed(self._ends):
             end()
 

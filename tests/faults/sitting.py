@@ -28,6 +28,7 @@ import dns.query
 import dns.rdatatype
 import msgspec
 
+from ops.demo import free_port
 from tests.fixtures_bind import SECRETS, ZONE, NameServer, make_bind
 from tests.integration.provisioning.file_registry import FileRegistry
 
@@ -106,12 +107,6 @@ class Figures(msgspec.Struct):
     told_twice: int = 0
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def _until(condition: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
     until = time.monotonic() + within_s
     while not (found := condition()):
@@ -152,7 +147,7 @@ class Sitting:
         """The four directories, for as long as the body lasts; the hub ends with them."""
         with ExitStack() as stack:
             (self.home / "bind").mkdir()
-            self.bind = make_bind(self.home / "bind", _free_port())
+            self.bind = make_bind(self.home / "bind", free_port())
             self.bind.start()
             stack.callback(self.bind.stop)
             ports = {name: stack.enter_context(self._registry(name)) for name in ("soap", "rest")}
@@ -176,7 +171,7 @@ class Sitting:
 
     @contextmanager
     def _registry(self, name: str) -> Iterator[int]:
-        port, state = _free_port(), self.home / f"{name}.jsonl"
+        port, state = free_port(), self.home / f"{name}.jsonl"
         self._states[name] = state
         words = ["simulate", "registry", "--port", str(port), "--user", "hub:acme", "--state", str(state)]
         words += ["--password-env", "REGISTRY_PASSWORD", "--token-env", "REGISTRY_TOKEN"]

@@ -25,6 +25,7 @@ from tests import fixtures_prosody
 from tests.conftest import ROOT
 from tests.fixtures_postgres import PostgresServer
 from tests.integration.end_to_end.sites import SMSHUB, Hub
+from tests.servers import listens
 
 COMPOSE = ROOT / "ops/compose"
 FILE = COMPOSE / "compose.yaml"
@@ -227,7 +228,7 @@ def desk_server(unused_tcp_port_factory: Callable[[], int]) -> Iterator[tuple[Pa
                 **identity,
             )
         try:
-            _wait(lambda: fixtures_prosody._listens(component), server, folder / "log")
+            _wait(lambda: listens(component), server, folder / "log")
             yield folder, component
         finally:
             server.terminate()
@@ -277,7 +278,7 @@ def test_the_stack_runs(
         simulated = subprocess.Popen([str(SMSHUB), *command], stdin=subprocess.PIPE, stdout=output, stderr=output)
     hub = Hub(tmp_path, text)
     try:
-        _wait(lambda: fixtures_prosody._listens(carrier), simulated, log)
+        _wait(lambda: listens(carrier), simulated, log)
         assert "no errors" in hub.cli("check")
         hub.start()
         health = stack["services"]["smshub"]["healthcheck"]["test"][1:]

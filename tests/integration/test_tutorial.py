@@ -25,6 +25,7 @@ import pytest
 from tests import fixtures_prosody
 from tests.documented.pages import patterns_of, plain
 from tests.fixtures_prosody import PEER_PYTHON, ROOT, Csr
+from tests.servers import listens
 
 PAGE = ROOT / "docs/tutorial/first-text.md"
 FILES = ROOT / "docs/tutorial/first-text"
@@ -146,7 +147,7 @@ class Walk:
         return fixtures_prosody._identity()
 
     def _until_open(self, port: int) -> None:
-        self._until(lambda: fixtures_prosody._listens(port), f"port {port}")
+        self._until(lambda: listens(port), f"port {port}")
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + PATIENCE_S

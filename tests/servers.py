@@ -1,0 +1,22 @@
+"""What tests that start somebody's server have in common: is it there, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import Any
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_or_kill(process: subprocess.Popen[Any], within_s: float) -> None:
+    """Wait until a process that was told to end is gone; one that does not go in time is killed."""
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
