@@ -1,7 +1,7 @@
 """Load on an account: an ESME with any number of binds. A tool of ``loadtests.bench``; see ``loadtests.wire``.
 
-Commands: ``bind`` (port, binds, system_id, password), ``load`` (see ``wire.load``; also text, receipts, spread),
-``receipts`` (count, within_s: wait until so many receipts came back), ``reset``.
+Commands: ``bind`` (port, binds, system_id, password), ``load`` (see ``wire.load``; also text, receipts, and spread,
+apart, lanes of ``wire.Template``), ``receipts`` (count, within_s: wait until so many receipts came back), ``reset``.
 """
 
 from __future__ import annotations
@@ -54,8 +54,16 @@ class Esme:
 
     async def load(self, command: Command) -> Command:
         text = b"x" * command.get("text", 100)
-        receipts, spread = int(command.get("receipts", False)), command.get("spread", 1)
-        template = Template(SUBMIT_SM, HUNT_NUMBER, "destination", text, receipts, spread)
+        receipts = int(command.get("receipts", False))
+        more = {key: command[key] for key in ("spread", "apart", "lanes") if key in command}
+        if "lanes" in command:  # the texts of a lane go over one bind: between binds there is no order to be kept
+            binds = len(self.peers)
+            if command["count"] % binds or command["lanes"] % binds:
+                raise SystemExit(
+                    f"{command['count']} texts of {command['lanes']} lanes cannot be dealt to {binds} binds"
+                )
+            more |= {"lanes": command["lanes"] // binds, "share": command["count"] // binds}
+        template = Template(SUBMIT_SM, HUNT_NUMBER, "destination", text, receipts, **more)
         return await load(list(self.peers), template, command)
 
     async def reset(self, _: Command) -> Command:

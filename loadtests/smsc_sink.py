@@ -1,16 +1,20 @@
 """A carrier that takes whatever comes, and can send as well. A tool of ``loadtests.bench``; see ``loadtests.wire``.
 
 Commands: ``listen`` (port; more than once for several links), ``slow`` (delay_s: answers come so late), ``receipts``
-(on: answer texts that ask for it with receipts, at most ``window`` of them unanswered), ``bound`` (within_s: wait for
-the hub's bind), ``expect`` (count, within_s), ``reset``, ``load`` (see ``wire.load``; also text, destination:
-deliver_sm from distinct customers to one number).
+(on: answer texts that ask for it with receipts, at most ``window`` of them unanswered), ``bound`` (within_s, binds:
+wait until the hub has so many binds here, one if not said), ``expect`` (count, within_s), ``reset``, ``load`` (see
+``wire.load``; also text, destination, and among, numbers of ``wire.Template``: deliver_sm from customers), ``watch``
+(from now on look at the order of texts that bear their running number), ``order`` (what was seen: see
+``loadtests.order``).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any
 
+from loadtests.order import Order
 from loadtests.wire import (
     BIND_TRANSCEIVER,
     DELIVER_SM,
@@ -40,10 +44,13 @@ class Hub(Peer):
         out: list[bytes] = []
         taken = 0
         sink = self._sink
+        order = sink.order
         for request in requests:
             command_id, begin, end = request
             if command_id == SUBMIT_SM:
                 taken += 1
+                if order is not None:
+                    order.note(data, begin)
                 sink.last_id += 1
                 message_id = b"%08x" % sink.last_id
                 out.append(
@@ -59,8 +66,7 @@ class Hub(Peer):
                     )
                 )
                 out.append(b"sink\0")
-                sink.bind = self
-                sink.bound.set()
+                sink.came(self)
             else:
                 out.append(self.answer(data, *request))
         if taken and sink.delay_s:
@@ -81,14 +87,20 @@ class Hub(Peer):
             self._sequence += room
             self.transport.write(b"".join(frames))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._sink.bound.discard(self)
+
 
 class Sink:
     """The tool."""
 
     def __init__(self) -> None:
         self.meter = Meter()
-        self.bound = asyncio.Event()
+        self.order: Order | None = None
+        self.bound: set[Hub] = set()
         self.bind: Hub | None = None
+        self._somebody_came = asyncio.Event()
         self.last_id = 0
         self.receipt_window = 0
         self.delay_s = 0.0
@@ -105,9 +117,24 @@ class Sink:
         self.receipt_window = command["window"] if command["on"] else 0
         return {}
 
+    def came(self, hub: Hub) -> None:
+        self.bind = hub
+        self.bound.add(hub)
+        self._somebody_came.set()
+
     async def wait_bound(self, command: Command) -> Command:
-        await asyncio.wait_for(self.bound.wait(), command["within_s"])
+        async with asyncio.timeout(command["within_s"]):
+            while len(self.bound) < command.get("binds", 1):
+                self._somebody_came.clear()
+                await self._somebody_came.wait()
+        return {"binds": len(self.bound)}
+
+    async def watch(self, _: Command) -> Command:
+        self.order = Order()
         return {}
+
+    async def tell_order(self, _: Command) -> dict[str, Any]:
+        return {} if self.order is None else self.order.found()
 
     async def reset(self, _: Command) -> Command:
         self.meter.reset()
@@ -117,7 +144,8 @@ class Sink:
         if self.bind is None:
             raise SystemExit("the hub has not bound")
         text = b"x" * command.get("text", 100)
-        return await load([self.bind], Template(DELIVER_SM, command["destination"], "source", text), command)
+        more = {key: command[key] for key in ("among", "numbers") if key in command}
+        return await load([self.bind], Template(DELIVER_SM, command["destination"], "source", text, **more), command)
 
 
 def main() -> None:
@@ -132,6 +160,8 @@ def main() -> None:
                 "expect": sink.meter.expect,
                 "reset": sink.reset,
                 "load": sink.load,
+                "watch": sink.watch,
+                "order": sink.tell_order,
             }
         )
 

@@ -18,6 +18,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import repeat
 from struct import Struct
 from typing import Any
 
@@ -29,12 +30,14 @@ RECEIPT = 0x04  # esm_class of a delivery receipt
 TICK_S = 0.004  # how often an open loop sends what has become due
 FIRST_CUSTOMER = 2_000_000_000  # ten digits behind +1
 CUSTOMERS_OF_A_LINK = 100_000_000  # where texts are dealt out to several: the third digit is the link's
+STRIDE = 7_368_787  # a prime: between customers that follow each other where they shall not be neighbours
+COUNTER_DIGITS = 10  # of the running number that a text begins with
 
 Command = dict[str, Any]
 
 
 class Template:
-    """A submit_sm or deliver_sm in which the sequence number and one address vary.
+    """A submit_sm or deliver_sm in which the sequence number and one address vary, or more.
 
     Args:
         command_id: SUBMIT_SM or DELIVER_SM.
@@ -42,13 +45,39 @@ class Template:
         varies: "source" or "destination", the customer.
         text: octets of the text, at most 254.
         registered_delivery: 1 to ask for receipts.
-        spread: over how many links the customers are dealt out in turns: each link has a hundred million of them.
+        spread: over how many links the customers are dealt out in turns.
+        apart: customers between a link and the next one.
+        among: customers that there are, of whom each is taken in its turn, neighbours far from each other; 0 for
+            customers that are all different.
+        numbers: how many addresses there are on the other side, from ``fixed`` on, taken in turns; only where the
+            source varies.
+        lanes: texts go to so many customers in turns, and begin with their running number in ten digits; 0 for
+            customers that are all different.
+        share: with ``lanes``: after so many texts others' lanes begin: what one session sends.
     """
 
     def __init__(
-        self, command_id: int, fixed: str, varies: str, text: bytes, registered_delivery: int = 0, spread: int = 1
+        self,
+        command_id: int,
+        fixed: str,
+        varies: str,
+        text: bytes,
+        registered_delivery: int = 0,
+        *,
+        spread: int = 1,
+        apart: int = CUSTOMERS_OF_A_LINK,
+        among: int = 0,
+        numbers: int = 1,
+        lanes: int = 0,
+        share: int = 1,
     ) -> None:
-        self._spread = spread
+        if numbers > 1 and varies != "source":
+            raise ValueError("numbers vary where texts come from customers")
+        if lanes and len(text) < COUNTER_DIGITS:
+            raise ValueError(f"a text that bears its number has {COUNTER_DIGITS} octets or more")
+        self._spread, self._apart, self._among = spread, apart, among
+        self._numbers, self._lanes, self._share = numbers, lanes, share
+        self._fixed = int(fixed)
         customer, other = b"\1\1" + b"0" * 11 + b"\0", b"\1\1" + fixed.encode() + b"\0"
         addresses = customer + other if varies == "source" else other + customer
         tail = b"\0\0\0\0\0" + bytes((registered_delivery, 0, 0, 0, len(text))) + text
@@ -58,22 +87,47 @@ class Template:
         self._head = HEADER.pack(self.length, command_id, 0, 0)[:12]
         self._middle = body[:at] + b"1"
         self._tail = body[at + 11 :]
+        self._text_at = len(self._tail) - len(text)
 
     def frames(self, first: int, count: int, customer: int) -> bytes:
         """Frames with consecutive sequence numbers, each of another customer."""
-        head, middle, tail = self._head, self._middle, self._tail
-        customers: Iterable[int] = range(customer, customer + count)
-        if self._spread > 1:
-            customers = [
-                FIRST_CUSTOMER + at % self._spread * CUSTOMERS_OF_A_LINK + at // self._spread
-                for at in range(customer - FIRST_CUSTOMER, customer - FIRST_CUSTOMER + count)
-            ]
+        head, middle = self._head, self._middle
         return b"".join(
             [
                 head + sequence.to_bytes(4, "big") + middle + str(each).encode() + tail
-                for sequence, each in enumerate(customers, first)
+                for sequence, each, tail in zip(
+                    range(first, first + count),
+                    self._customers(customer, count),
+                    self._tails(customer, count),
+                    strict=False,  # tails that are all alike never end
+                )
             ]
         )
+
+    def _customers(self, customer: int, count: int) -> Iterable[int]:
+        if self._spread == 1 and not self._among and not self._lanes:
+            return range(customer, customer + count)
+        places = range(customer - FIRST_CUSTOMER, customer - FIRST_CUSTOMER + count)
+        if self._lanes:
+            lanes, share = self._lanes, self._share
+            return [FIRST_CUSTOMER + at // share * lanes + at % share % lanes for at in places]
+        if self._among:
+            return [FIRST_CUSTOMER + at * STRIDE % self._among for at in places]
+        spread, apart = self._spread, self._apart
+        return [FIRST_CUSTOMER + at % spread * apart + at // spread for at in places]
+
+    def _tails(self, customer: int, count: int) -> Iterable[bytes]:
+        tail, at = self._tail, self._text_at
+        if self._numbers == 1 and not self._lanes:
+            return repeat(tail)
+        places = range(customer - FIRST_CUSTOMER, customer - FIRST_CUSTOMER + count)
+        if self._lanes:
+            before, after = tail[:at], tail[at + COUNTER_DIGITS :]
+            return [before + b"%010d" % (place % self._share) + after for place in places]
+        digits = 1 + 2  # behind the customer's end: type and plan of the other address
+        before, after = tail[:digits], tail[digits + len(str(self._fixed)) :]
+        fixed, numbers = self._fixed, self._numbers
+        return [before + str(fixed + place % numbers).encode() + after for place in places]
 
 
 def receipts_of(frames: Iterable[bytes], ids: Iterable[bytes], first: int) -> list[bytes]:
@@ -281,6 +335,7 @@ async def load(peers: list[Peer], template: Template, command: Command) -> Comma
         "last": last,
         "p50_ms": quantile(latencies, 0.5) * 1e3,
         "p99_ms": quantile(latencies, 0.99) * 1e3,
+        "p999_ms": quantile(latencies, 0.999) * 1e3,
         "max_ms": (latencies[-1] if latencies else 0.0) * 1e3,
         "statuses": statuses,
         "cpu_s": time.process_time() - cpu,
