@@ -17,7 +17,10 @@ Rules:
    transaction of what they tell of, so nothing but the store knows their order.
 6. **Nothing is read twice.** A row read from the store is dropped when its entry is held, or went out of memory while
    the read ran.
-7. **Who waits long waits in the store**: texts that are not due yet always; refused ones (with all of their lane), and
+7. **What another node journals is visited.** Its bell names the first and the last of the ids; they are read at once,
+   or, when memory has not seen all that was there before them, by a scan that goes back to them (docs/discussion/
+   many-nodes.md). Nothing is given while this node's hold on its leases is stale.
+8. **Who waits long waits in the store**: texts that are not due yet always; refused ones (with all of their lane), and
    those of a number whose gap many others wait for, when memory is half full. A thousand handsets that are switched
    off, or one number's campaign, must not stop a carrier's traffic.
 """
@@ -39,7 +42,7 @@ from hub.grips import Grips
 from hub.lanes import Lane, Lanes
 from hub.model import Kind, Message, Part, State
 from hub.queued import Queued
-from store import Store, StoreError
+from store import Store, StoreError, node_of
 
 HEADS = 10_000  # entries held in memory for each endpoint; about 1 KB each
 DEPTH = 32  # entries held of one lane
@@ -49,11 +52,17 @@ SLEEP_US = 1_000_000  # a shorter wait is not worth a reading
 SLEEPING_LANES = 8  # times ``heads``: a sleeping lane costs half as much as an entry
 ADMISSION_S = 0.25  # how long arrivals wait at most for a scan to catch up
 STORE_RETRY_S = 0.5
+VISITS = 1_000  # batches of other nodes that wait to be read one by one
 
 log = structlog.get_logger("hub.dispatch")
 
 
 Finish = Callable[["Dispatcher", list[tuple[Queued, str]]], Awaitable[None]]
+
+
+def always() -> bool:
+    """A node that is alone holds what it has for as long as it lives."""
+    return True
 
 
 def _is_busy(entry: Queued) -> bool:
@@ -73,7 +82,10 @@ class Dispatcher:
             reason, and calls ``ended`` for them.
         heads: entries held in memory.
         hold_in_doubt: see ``hub.hub.Hub.attach``.
+        may_give: whether this node may give anything to its endpoints now.
     """
+
+    is_here = True
 
     def __init__(
         self,
@@ -83,8 +95,10 @@ class Dispatcher:
         finish: Finish,
         heads: int = HEADS,
         hold_in_doubt: bool = False,
+        may_give: Callable[[], bool] = always,
     ) -> None:
         self.hold_in_doubt = hold_in_doubt
+        self._may_give = may_give
         self.endpoint = endpoint
         self.name = endpoint.name
         self.deliver = endpoint.deliver  # somebody who watches may stand between
@@ -101,6 +115,7 @@ class Dispatcher:
         self._receipts = Cursor()
         self._left_to_lane: dict[int, Lane] = {}  # rows on their way that only a lane's refill will find
         self._left_until_due: dict[int, int] = {}  # rows on their way that are not due: id → when they are
+        self._visits: list[tuple[int, int]] = []  # first and last id of what other nodes have journalled
         self._alarm = Alarm()
         self._dry: list[Lane] = []
         self._replaying: set[int] = set()
@@ -112,6 +127,7 @@ class Dispatcher:
         self._catching_up: trio.Event | None = None
         self._wakeup = trio.Event()
         self._running = trio.CancelScope()
+        self.is_over = False
 
     # --- intake's side -----------------------------------------------------------------------------------------------
 
@@ -174,7 +190,7 @@ class Dispatcher:
         if left:
             self._settle_left(left, committed=True)
         parts: list[Part] = []
-        room = self.endpoint.room() if entries else 0
+        room = self.endpoint.room() if entries and self._may_give() else 0
         for entry in entries:
             if not entry.seized:
                 self.lanes.release(entry, now_us)
@@ -229,6 +245,16 @@ class Dispatcher:
     def receipts_made(self, last_id: int) -> None:
         """The journal has receipts for this endpoint, the last of them with this id."""
         self._receipts.tail = max(self._receipts.tail, last_id)
+        self._wakeup.set()
+
+    def journalled_elsewhere(self, kind: Kind, first_id: int, last_id: int) -> None:
+        """Another node has journalled messages for this endpoint: those of its ids between two, both included."""
+        if kind is Kind.RECEIPT:
+            self._receipts.rewind(first_id)
+        elif self._texts.behind or len(self._visits) >= VISITS:
+            self._texts.rewind(first_id)
+        else:
+            self._visits.append((first_id, last_id))
         self._wakeup.set()
 
     def receipts_doubtful(self) -> None:
@@ -320,6 +346,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Feed the endpoint no more."""
+        self.is_over = True
         self._running.cancel()
 
     def unsent(self) -> list[tuple[Any, ...]]:
@@ -454,6 +481,8 @@ class Dispatcher:
         for kind, cursor in kinds if self._receipts_first else kinds[::-1]:
             if cursor.readable and self._page():
                 read |= await self._scan(kind, cursor)
+        while self._visits:
+            read |= await self._visit()
         if self._alarm.rings(self._clock()) and self._page():
             read |= await self._load_due()
         self._dry += self.lanes.waking(self._clock())
@@ -468,7 +497,7 @@ class Dispatcher:
             self._catching_up.set()
             self._catching_up = None
         now_us = self._clock()
-        limit = min(self.endpoint.room() - self._seized, BATCH)
+        limit = min(self.endpoint.room() - self._seized, BATCH) if self._may_give() else 0
         if limit > 0:
             entries = self.lanes.take(limit, now_us)
         else:
@@ -500,7 +529,7 @@ class Dispatcher:
                     self.lanes.again(entry, now_us, now_us)
                 raise
             now_us = self._clock()
-        room = self.endpoint.room() - self._seized
+        room = self.endpoint.room() - self._seized if self._may_give() else 0
         parts: list[Part] = []
         for entry in going:
             entry.claimed = True
@@ -573,6 +602,24 @@ class Dispatcher:
             cursor.at = max(cursor.at, last)
         if is_last and kind is Kind.TEXT and cursor.behind and self._catching_up is None:
             self._catching_up = trio.Event()
+        return bool(rows)
+
+    async def _visit(self) -> bool:
+        """Read what another node has journalled for this endpoint. Returns: whether there was anything."""
+        first, last = self._visits[0]
+        limit = self._page()
+        if self._texts.behind or not limit:
+            self._visits.pop(0)
+            self._texts.rewind(first)
+            return False
+        rows, fresh = await self._read(journal.pending_page(self.name, Kind.TEXT, first - 1, limit, last), limit)
+        self._visits.pop(0)
+        now_us, node = self._clock(), node_of(first)
+        for row in fresh:
+            if node_of(row[0]) == node:  # ids of other nodes lie between: who gave them out tells of them
+                self._load(self._standing(row), now_us)
+        if len(rows) == limit:
+            self._texts.rewind(rows[-1][0])
         return bool(rows)
 
     def _load(self, standing: journal.Standing, now_us: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hub.dispatch import Dispatcher
+from hub.elsewhere import Elsewhere
 from hub.model import Arrival, Message, Reason
 from hub.opt_out import ORDINARY, Decision, Word
 from hub.parts import Whole
@@ -21,6 +23,7 @@ class Draft:
         source: the address it comes from, as its recipient shall see it.
         message_id: the id it will have.
         part_id: the id of the part it came as, 0 when it came whole.
+        way: where its place was reserved.
         entry: its reserved place, or None when it is left to the store.
         message: the message, once it is known.
         complete: False for a part whose text is incomplete, for what the writer refused, and for an answer that is not
@@ -54,6 +57,7 @@ class Draft:
         "thread",
         "token",
         "watched",
+        "way",
         "whole",
         "word",
     )
@@ -66,6 +70,7 @@ class Draft:
         self.source = source
         self.message_id = 0
         self.part_id = 0
+        self.way: Dispatcher | Elsewhere | None = None
         self.entry: Queued | None = None
         self.message: Message | None = None
         self.complete = True

@@ -6,6 +6,10 @@ could be committed after a higher one, and a follower in between would have pass
 the last row it has worked off in ``feed_follower``, moved in the transaction of its own effects: it sees each event
 once in effect, whatever dies when.
 
+Where several nodes write, the same holds between their transactions: what one of them drew first another may commit
+first. There they write into the outbox, and one of them, which holds the lease of the services, numbers what is there
+into the feed (``number``): an event that was on disk before another began stands before it.
+
 An event is a list: its word, then ids. Who needs more joins ``message`` or ``thread`` by id.
 
 ========================  ==================================================
@@ -26,14 +30,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from hub.tables import feed, feed_follower
-from store import Insert, Op, Transaction
+from hub.tables import outbox as outbox_table
+from store import Insert, Op, Store, Transaction
 
 Event = Sequence[str | int]
+NUMBERED = 500  # rows numbered in one transaction
 
 _insert = Insert(feed, ("at_us", "events"))
+_insert_outbox = Insert(outbox_table, ("at_us", "events"))
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -48,9 +55,26 @@ class _Row(msgspec.Struct, frozen=True):
     e: list[list[str | int]]
 
 
-def outbox(at_us: int, events: Sequence[Event]) -> Op:
-    """The write that publishes events; goes into the transaction of the change itself."""
-    return Op(_insert, [(at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
+def outbox(store: Store, at_us: int, events: Sequence[Event]) -> Op:
+    """The write that publishes events; goes into the transaction of the change itself.
+
+    Args:
+        store: which it is for.
+        at_us: when they happened.
+        events: what happened.
+    """
+    statement = _insert_outbox if store.is_shared else _insert
+    return Op(statement, [(at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
+
+
+def number(tx: Transaction, limit: int = NUMBERED) -> int:
+    """Number what nodes have written, the oldest first. One process at a time may. Returns: how many rows."""
+    c = outbox_table.c
+    rows = tx.sql.execute(select(c.id, c.at_us, c.events).order_by(c.id).limit(limit)).all()
+    if rows:
+        tx.write(Op(_insert, [(row[1], row[2]) for row in rows]))
+        tx.sql.execute(delete(outbox_table).where(c.id.in_([row[0] for row in rows])))
+    return len(rows)
 
 
 def follow(tx: Transaction, name: str, limit: int = 100) -> tuple[int, list[list[str | int]]]:

@@ -14,7 +14,9 @@ import trio
 
 from hub import feed, journal, operations, routing
 from hub.alerts import Alerts
-from hub.dispatch import HEADS, Dispatcher
+from hub.bells import heard, off
+from hub.dispatch import HEADS, Dispatcher, always
+from hub.elsewhere import Elsewhere, Ways
 from hub.endpoint import Endpoint, TakesAlerts
 from hub.enum_answers import EnumAnswers
 from hub.errors import UnknownEndpoint
@@ -36,6 +38,8 @@ from threading_tokens import Contention, registry
 
 FILTERS_S = 1.0  # what accounts have sent today is written
 SWEEP_S = 1.0  # parts that never came, operators' requests
+HEAR_S = 1.0  # what other nodes have journalled, when nobody rings
+NUMBER_S = 0.2  # what nodes have written for the feed
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 60.0
 THREADS_PAGE = 500  # threads ended in one write: intake waits for it
@@ -100,6 +104,11 @@ class Hub:
         waits: of retries.
         filters: what keeps texts back that have a way; None for nothing.
         answers: what carrier directories say of numbers (ENUM), when there are any.
+        may_give: whether this node may give anything to its endpoints now; see ``hub.cluster``.
+
+    Attributes:
+        is_upkeeper: whether this node does what is to be done once for all nodes.
+        ways: all endpoints, by name: those whose lanes are here, and those of other nodes.
 
     Raises: OSError: a file that the filters go by cannot be read.
     """
@@ -115,19 +124,26 @@ class Hub:
         waits: RetryWaits = DEFAULT_WAITS,
         filters: FilterSettings | None = None,
         answers: EnumAnswers | None = None,
+        may_give: Callable[[], bool] = always,
     ) -> None:
         self.store = store
+        self.is_upkeeper = not store.is_shared
+        self.ways = Ways()
+        self._may_give = may_give
+        self._rung = trio.Event()
         self.clock = clock
         self.directory = directory
         self.counters = Counters()
         self._heads = heads
         self._dispatchers: dict[str, Dispatcher] = {}
         self._opt_outs = OptOuts(lambda: self.directory)
-        self._opt_out_follower = OptOutFollower(store, self._opt_outs, clock, self._end_unwanted)
-        self._intake = Intake(
-            store, clock, self._dispatchers, lambda: self.directory, self.counters, self._opt_outs, part_wait_us
+        self._opt_out_follower = OptOutFollower(
+            store, self._opt_outs, clock, self._end_unwanted, lambda: self.is_upkeeper
         )
-        self._outcomes = Outcomes(store, clock, self._dispatchers, self.counters, waits)
+        self._intake = Intake(
+            store, clock, self.ways, lambda: self.directory, self.counters, self._opt_outs, part_wait_us
+        )
+        self._outcomes = Outcomes(store, clock, self._dispatchers, self.ways, self.counters, waits)
         self._requests = Requests(store, clock, self._dispatchers, self._outcomes)
         self._operator_requests = OperatorRequests(
             store, clock, self._dispatchers, self._end_unwanted, self._opt_out_follower.spares
@@ -219,13 +235,36 @@ class Hub:
             hold_in_doubt: make dead letters of parts whose answer was lost, for an operator to decide on, instead of
                 sending them again.
         """
-        dispatcher = Dispatcher(endpoint, self.store, self.clock, self._give_up, self._heads, hold_in_doubt)
-        self._dispatchers[endpoint.name] = dispatcher
+        dispatcher = Dispatcher(
+            endpoint, self.store, self.clock, self._give_up, self._heads, hold_in_doubt, self._may_give
+        )
+        self._dispatchers[endpoint.name] = self.ways[endpoint.name] = dispatcher
         if self._nursery is not None:
             self._nursery.start_soon(dispatcher.run)
+        if self.store.is_shared:
+            self._opt_out_follower.look_again()
+
+    def stand_by(self, endpoint: Endpoint) -> None:
+        """Register an endpoint whose lanes another node holds: texts may be led to it, and wait for that node."""
+        self.ways[endpoint.name] = Elsewhere(endpoint)
+
+    def is_here(self, endpoint: str) -> bool:
+        """Whether the lanes of an endpoint are on this node."""
+        return endpoint in self._dispatchers
+
+    def rung(self) -> None:
+        """Another node says that it has journalled something for endpoints whose lanes may be here."""
+        self._rung.set()
+
+    def wake_all(self) -> None:
+        """What kept all endpoints back may be over."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.wake()
 
     def keep_to_settings(self, endpoint: str, *, hold_in_doubt: bool = False) -> None:
         """An endpoint's settings have changed: its gaps, its dialect. Raises: UnknownEndpoint."""
+        if isinstance(self.ways.get(endpoint), Elsewhere):
+            return  # it asks its endpoint each time
         dispatcher = self.dispatcher(endpoint)
         dispatcher.hold_in_doubt = hold_in_doubt
         dispatcher.keep_to_settings()
@@ -243,22 +282,45 @@ class Hub:
         if self._filtering is not None:
             await self._filtering.keep_to(filters)
 
-    async def detach(self, endpoint: str, within_s: float = DETACH_S) -> bool:
+    async def detach(self, endpoint: str, within_s: float = DETACH_S, *, for_another: bool = False) -> bool:
         """Take an endpoint off the road. What waits for it stays in the store, as it stands.
 
-        Before: put a snapshot in force that leads nothing to it, and end its sessions; then it has no room and gets
-        nothing more. What is on its way to the journal or back from the wire is waited for.
+        Before: put a snapshot in force that leads nothing to it, unless it is handed to another node, and end its
+        sessions; then it has no room and gets nothing more. What is on its way to the journal or back from the wire is
+        waited for.
 
         Args:
             endpoint: its name.
             within_s: how long. What is not back by then is found in doubt when the endpoint is there again.
+            for_another: another node goes on with it: texts may be led to it all the while, and wait for that node.
 
         Returns: whether everything was back.
         Cancellation: it stays on the road.
         Raises: UnknownEndpoint.
         """
+        if endpoint not in self._dispatchers and endpoint in self.ways:
+            del self.ways[endpoint]  # of another node, and now of none
+            return True
         dispatcher = self.dispatcher(endpoint)
         quiet = False
+        if for_another:
+            self.stand_by(dispatcher.endpoint)
+        try:
+            quiet = await self._quieten(dispatcher, within_s)
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            self.ways[endpoint] = dispatcher
+            raise
+        # Nothing may run between the last look and this.
+        del self._dispatchers[endpoint]
+        if not for_another:
+            del self.ways[endpoint]
+        dispatcher.stop()
+        return quiet
+
+    async def _quieten(self, dispatcher: Dispatcher, within_s: float) -> bool:
+        """Wait until nothing of an endpoint is on its way. Returns: whether that came to pass."""
+        endpoint, quiet = dispatcher.name, False
         with trio.move_on_after(within_s):
             while not quiet:
                 try:
@@ -274,10 +336,6 @@ class Hub:
                 quiet = dispatcher.is_quiet and not dispatcher.unsent()
                 if not quiet:
                     await trio.sleep(LOOK_S)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        # Nothing may run between the last look and this.
-        del self._dispatchers[endpoint]
-        dispatcher.stop()
         return quiet
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -294,6 +352,9 @@ class Hub:
                 nursery.start_soon(self._every, FILTERS_S, self._filtering.do_chores)
             for dispatcher in self._dispatchers.values():
                 nursery.start_soon(dispatcher.run)
+            if self.store.is_shared:
+                nursery.start_soon(self._hear)
+                nursery.start_soon(self._every, NUMBER_S, self._number)
             nursery.start_soon(self._every, SWEEP_S, self._sweep)
             nursery.start_soon(self._every, EXPIRY_S, self._expire)
             nursery.start_soon(self._every, EXPIRY_S, self._expire_threads)
@@ -352,8 +413,37 @@ class Hub:
                 log.warning("the store refused housekeeping, it goes on", error=type(error).__name__)
             await trio.sleep(seconds)
 
+    async def _hear(self) -> None:
+        """Read what other nodes have journalled for endpoints whose lanes are here."""
+        while True:
+            try:
+                while await self._hear_once():
+                    pass
+            except StoreError as error:
+                log.warning("the store refused, bells are looked at again", error=type(error).__name__)
+            with trio.move_on_after(HEAR_S):
+                await self._rung.wait()
+            self._rung = trio.Event()
+
+    async def _hear_once(self) -> bool:
+        """Look once. Returns: whether there may be more."""
+        bells, is_all = await self.store.read(lambda tx: heard(tx, list(self._dispatchers)))
+        for each in bells:
+            dispatcher = self._dispatchers.get(each.endpoint)
+            if dispatcher is not None:
+                dispatcher.journalled_elsewhere(each.kind, each.first_id, each.last_id)
+        if bells:
+            await self.store.commit([off(bells)])
+        return not is_all
+
+    async def _number(self) -> None:
+        """Number what nodes have written for the feed."""
+        while self.is_upkeeper and await self.store.transact(feed.number, rows=feed.NUMBERED) == feed.NUMBERED:
+            pass
+
     async def _sweep(self) -> None:
-        await self._intake.sweep()
+        if self.is_upkeeper:
+            await self._intake.sweep()
         await self._operator_requests.carry_out()
 
     async def _expire(self) -> None:
@@ -362,26 +452,34 @@ class Hub:
         while True:
             query = journal.overdue_messages(now_us, seen, EXPIRY_PAGE)
             rows = await self.store.read(lambda tx, query=query: tx.sql.execute(query).all())  # type: ignore[misc]
-            await self._end_waiting([journal.standing_of(row) for row in rows], "expired")
+            await self._end_waiting([journal.standing_of(row) for row in rows if self._ends(row[4])], "expired")
             if len(rows) < EXPIRY_PAGE:
                 return
             seen = (rows[-1][10], rows[-1][0])
 
+    def _ends(self, endpoint: str) -> bool:
+        """Whether it is this node that ends what waits for an endpoint."""
+        return endpoint in self._dispatchers or (self.is_upkeeper and endpoint not in self.ways)
+
     async def _expire_threads(self) -> None:
         """End threads whose call centre's times have passed (H20). Those that texts go on in are ended by texts."""
+        if not self.is_upkeeper:
+            return
         directory, now_us = self.directory, self.clock()
         rules = {name: routing.rules_of(directory, name) for name in directory.call_centres}
 
         def work(tx: Transaction) -> int:
             ended = registry.expire(tx, rules, now_us, THREADS_PAGE, self.store.new_id)
             if ended:
-                tx.write(feed.outbox(now_us, [("thread", t.id, f"closed:{t.close_reason}") for t in ended]))
+                tx.write(feed.outbox(self.store, now_us, [("thread", t.id, f"closed:{t.close_reason}") for t in ended]))
             return len(ended)
 
         while await self.store.transact(work, rows=THREADS_PAGE) == THREADS_PAGE:
             pass
 
     async def _forget_parked(self) -> None:
+        if not self.is_upkeeper:
+            return
         now_us = self.clock()
         forgotten = operations.FORGET_PAGE
         while forgotten >= operations.FORGET_PAGE:
@@ -391,7 +489,8 @@ class Hub:
         """End messages that wait, in memory or only in the store. Those that are being given are left alone."""
         by_endpoint: dict[str, list[journal.Standing]] = {}
         for standing in standings:
-            by_endpoint.setdefault(standing.message.endpoint, []).append(standing)
+            if self._ends(standing.message.endpoint):
+                by_endpoint.setdefault(standing.message.endpoint, []).append(standing)
         for endpoint, waiting in by_endpoint.items():
             dispatcher = self._dispatchers.get(endpoint)
             if dispatcher is None:

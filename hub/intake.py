@@ -20,16 +20,16 @@ A write is never left alone: a cancelled caller waits for its end, so that what 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 import trio
 
 from hub import feed, journal, receipts, routing
-from hub.dispatch import Dispatcher
 from hub.drafts import Draft, Settlement
+from hub.elsewhere import Ways
 from hub.enum_answers import EnumAnswers
 from hub.filtering import Filtering
 from hub.model import (
@@ -63,6 +63,10 @@ from threading_tokens import (
     registry,
 )
 
+if TYPE_CHECKING:
+    from hub.dispatch import Dispatcher
+    from hub.elsewhere import Elsewhere
+
 PART_WAIT_US = 120_000_000  # carriers deliver the parts of one text within seconds; handsets may be away for a minute
 MAX_TEXT_CHARACTERS = 39_015  # 255 parts of 153 characters: more cannot be concatenated
 # A repetition may come as late as a part may, and is waited with as long as for a part.
@@ -80,7 +84,7 @@ class Intake:
     Args:
         store: the journal's store.
         clock: now in microseconds.
-        dispatchers: by endpoint name; the hub's, live.
+        ways: by endpoint name; the hub's, live.
         directory: answers the snapshot in force.
         counters: the hub's.
         opt_outs: who wants no texts.
@@ -95,7 +99,7 @@ class Intake:
         self,
         store: Store,
         clock: Callable[[], int],
-        dispatchers: Mapping[str, Dispatcher],
+        ways: Ways,
         directory: Callable[[], Directory],
         counters: Counters,
         opt_outs: OptOuts,
@@ -103,7 +107,7 @@ class Intake:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._dispatchers = dispatchers
+        self._ways = ways
         self._directory = directory
         self._counters = counters
         self._opt_outs = opt_outs
@@ -181,10 +185,10 @@ class Intake:
     async def _admission(self, names: set[str]) -> bool:
         """Wait until these endpoints' arrivals may be reserved for. Returns: False when one was taken off the road."""
         for name in names:
-            dispatcher = self._dispatchers.get(name)
-            if dispatcher is not None and dispatcher.is_catching_up:
-                await dispatcher.admission()
-        return all(name in self._dispatchers for name in names)
+            way = self._ways.get(name)
+            if way is not None and way.is_catching_up:
+                await way.admission()
+        return all(name in self._ways for name in names)
 
     def _refused(self, endpoint: str, verdicts: list[Verdict | None], error: Exception | str) -> list[Verdict]:
         """The verdicts when nothing was written."""
@@ -239,7 +243,7 @@ class Intake:
             call_centre = call_centre_of(directory, endpoint)
             route = routing.decide_from_desk(arrival, call_centre, thread, directory, now_us, self.answers)
         if isinstance(route, routing.Route):
-            if route.endpoint not in self._dispatchers or route.endpoint == endpoint:  # never back where it came from
+            if route.endpoint not in self._ways or route.endpoint == endpoint:  # never back where it came from
                 return Reason.NO_ROUTE
             if route.call_centre and arrival.data is not None:
                 return Reason.BAD_TEXT  # octets that are no text have no place in a conversation
@@ -253,7 +257,7 @@ class Intake:
             if draft.route.call_centre and len(draft.part.text) <= MAX_WORD_TEXT_CHARACTERS:
                 if not way:  # back by where they came from
                     way = routing.conversation_way(endpoint, self._directory())
-                    way = way if way in self._dispatchers else endpoint
+                    way = way if way in self._ways else endpoint
                 reply = self._opt_outs.expect(way, draft)
                 if reply is not None:
                     replies.append(reply)
@@ -284,12 +288,12 @@ class Intake:
                 draft.part_id = next(ids)
                 draft.complete = False
             draft.message_id = next(ids)
-            dispatcher = self._dispatchers[route.endpoint]
+            way = draft.way = self._ways[route.endpoint]
             if route.call_centre or draft.watched:
                 plain = False
             elif draft.complete:
                 draft.message = self._message(endpoint, draft, now_us, None)
-            draft.entry = dispatcher.reserve(
+            draft.entry = way.reserve(
                 draft.message_id, draft.message, draft.source, arrival.destination, draft.part.not_before_us, now_us
             )
         return plain
@@ -337,8 +341,11 @@ class Intake:
             if plain and not news:
                 events = [("message", draft.message_id) for draft in drafts]
                 rows = [(d.message, self._state(d)) for d in drafts if d.message is not None]
+                ops = [journal.insert_messages(rows), feed.outbox(self._store, now_us, events)]
+                if self._store.is_shared:
+                    ops += self._ways.bells_of([message for message, _ in rows], found)
                 with trio.CancelScope(shield=True):
-                    await self._store.commit([journal.insert_messages(rows), feed.outbox(now_us, events)])
+                    await self._store.commit(ops)
             else:
                 with trio.CancelScope(shield=True):
                     found = await self._store.transact(lambda tx: self._in_writer(tx, endpoint, drafts, news, now_us))
@@ -348,19 +355,20 @@ class Intake:
                 self._look_for_receipts()
             raise
         self._settle(reserved, True)
+        self._ways.ring(found.rung)
         if replies:
             self._opt_outs.heeded(endpoint, drafts, self._counters)
         for name, last_id in found.made.items():
-            if name in self._dispatchers:
-                self._dispatchers[name].receipts_made(last_id)
+            if name in self._ways:
+                self._ways[name].receipts_made(last_id)
         self._counters.count("receipts_settled", endpoint, found.settled)
         self._counters.count("receipts_parked", endpoint, found.parked)
         self._counters.count("receipts_repeated", endpoint, found.repeated)
 
     def _look_for_receipts(self) -> None:
         """Nobody knows whether a write made receipts, nor for whom."""
-        for dispatcher in self._dispatchers.values():
-            dispatcher.receipts_doubtful()
+        for way in self._ways.values():
+            way.receipts_doubtful()
 
     @staticmethod
     def _state(draft: Draft) -> State:
@@ -393,9 +401,12 @@ class Intake:
         rows = [(draft.message, self._state(draft)) for draft in complete if draft.message is not None]
         if rows:
             tx.write(journal.insert_messages(rows))
+        if self._store.is_shared:
+            for op in self._ways.bells_of([message for message, _ in rows], found):
+                tx.write(op)
         events = [*found.events, *(("message", draft.message_id) for draft in complete)]
         if events:
-            tx.write(feed.outbox(now_us, events))
+            tx.write(feed.outbox(self._store, now_us, events))
         return found
 
     def _take_receipts(
@@ -406,8 +417,8 @@ class Intake:
             receipts.correlate(tx, endpoint, final, now_us, self._store.new_id, self._validity_us, found)
 
     def _validity_us(self, endpoint: str) -> int:
-        dispatcher = self._dispatchers.get(endpoint)
-        return dispatcher.endpoint.validity_us if dispatcher is not None else GONE_VALIDITY_US
+        way = self._ways.get(endpoint)
+        return way.endpoint.validity_us if way is not None else GONE_VALIDITY_US
 
     def _assemble(self, tx: Transaction, endpoint: str, parts: Sequence[Draft], now_us: int) -> None:
         """Journal arriving parts; make whole texts of those that are complete."""
@@ -510,39 +521,42 @@ class Intake:
         now_us = self._clock()
         if committed:
             self._remember([draft.whole for draft in drafts if draft.whole is not None], now_us)
-        settlements: dict[str, tuple[Settlement, Settlement]] = {}
+        settlements: dict[Dispatcher | Elsewhere, tuple[Settlement, Settlement]] = {}
         for draft in drafts:
-            settlement = settlements.get(draft.route.endpoint)
+            # Where its place was reserved: since then another node may have taken over the endpoint.
+            way = draft.way
+            assert way is not None  # noqa: S101 - all were reserved
+            settlement = settlements.get(way)
             if settlement is None:
-                settlement = settlements[draft.route.endpoint] = (Settlement(), Settlement())
+                settlement = settlements[way] = (Settlement(), Settlement())
             which = settlement[0 if committed and draft.complete else 1]
             if draft.entry is None:
                 which.left.append(draft.message_id)
             else:
                 draft.entry.message = draft.message
                 which.entries.append(draft.entry)
-        for name, (good, bad) in settlements.items():
-            dispatcher = self._dispatchers.get(name)
-            if dispatcher is None:
+        for way, (good, bad) in settlements.items():
+            if way.is_over:
                 continue  # taken off the road before the store answered: who brings it back finds them there
             if bad.entries or bad.left:
-                take_back = dispatcher.commit_doubtful if committed is None else dispatcher.commit_failed
+                take_back = way.commit_doubtful if committed is None else way.commit_failed
                 take_back(bad.entries, bad.left, now_us)
             if good.entries or good.left:
-                dispatcher.commit_done(good.entries, good.left, now_us)
+                way.commit_done(good.entries, good.left, now_us)
 
     # --- texts whose parts do not come -------------------------------------------------------------------------------
 
     async def sweep(self, limit: int = 500) -> int:
         """Let texts go on whose wait for missing parts has ended. Returns: how many."""
         now_us = self._clock()
-        overdue = await self._store.read(lambda tx: tx.sql.execute(journal.overdue_parts(now_us, limit)).all())
+        query = journal.overdue_parts(now_us, limit, shared=self._store.is_shared)
+        overdue = await self._store.read(lambda tx: tx.sql.execute(query).all())
         groups = {(row[1], row[2], row[3], row[4], row[5]): journal.arrival_of(row[6]) for row in overdue}
         for key, arrival in groups.items():
             decided = self._decide(key[0], arrival, None, now_us)
             if isinstance(decided, routing.Route) and await self._is_out(arrival, decided):
                 decided = Reason.OPTED_OUT
-            if isinstance(decided, routing.Route) and decided.endpoint not in self._dispatchers:
+            if isinstance(decided, routing.Route) and decided.endpoint not in self._ways:
                 continue  # taken off the road while the ledger was asked: decided anew by the next sweep
             if isinstance(decided, Reason):
                 await self._bury_waiting(key, decided, now_us)
@@ -581,17 +595,21 @@ class Intake:
             if draft.route.call_centre:
                 self._thread(tx, endpoint, drafts, now_us, found)
             tx.write(journal.insert_messages([(draft.message, self._state(draft))]))
-            tx.write(feed.outbox(now_us, [*found.events, ("message", draft.message_id)]))
+            if self._store.is_shared:
+                for op in self._ways.bells_of([draft.message], found):
+                    tx.write(op)
+            tx.write(feed.outbox(self._store, now_us, [*found.events, ("message", draft.message_id)]))
             return found
 
         try:
             with trio.CancelScope(shield=True):
-                await self._store.transact(work)
+                found = await self._store.transact(work)
         except BaseException as error:
             self._settle(drafts, None if _is_doubtful(error) else False)
             raise
         self._settle(drafts, True)
-        if draft.complete:
+        self._ways.ring(found.rung)
+        if draft.complete and "missing" in draft.arrival.attributes:
             self._counters.count("incomplete", endpoint, 1)
             log.info("a text goes on with parts missing", endpoint=endpoint, total=key[4])
 
@@ -626,7 +644,10 @@ class Intake:
             word = ReceiptState.UNDELIVERABLE
             made = receipts.make_receipts(message, word, "000", now_us, new_id, self._validity_us)
             receipts.publish(tx, made, found)
-            tx.write(feed.outbox(now_us, [("message", message.id), ("dead", message.id, reason.value)]))
+            if self._store.is_shared:
+                for op in self._ways.bells_of((), found):
+                    tx.write(op)
+            tx.write(feed.outbox(self._store, now_us, [("message", message.id), ("dead", message.id, reason.value)]))
             return found
 
         try:
@@ -636,9 +657,10 @@ class Intake:
                 self._look_for_receipts()
             raise
         self._counters.die("", reason.value)
+        self._ways.ring(found.rung)
         for name, last_id in found.made.items():
-            if name in self._dispatchers:
-                self._dispatchers[name].receipts_made(last_id)
+            if name in self._ways:
+                self._ways[name].receipts_made(last_id)
         log.warning("a text in parts has no way to go any more", endpoint=endpoint, reason=reason.value)
 
 

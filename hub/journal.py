@@ -213,11 +213,11 @@ def claim(entries: Sequence[tuple[int, int]]) -> Op:
     return Op(claim_message, [(i, State.SUBMITTING.value, in_doubt) for i, in_doubt in entries])
 
 
-def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select[Any]:
-    """Pending messages of an endpoint in order of id."""
+def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int, last_id: int = 0) -> Select[Any]:
+    """Pending messages of an endpoint in order of id, those after ``last_id`` left out when it is given."""
     columns = [message.c[name] for name in MESSAGE_COLUMNS]
     # `state < 2` to the letter: with a parameter there, SQLite would not see that the partial index serves.
-    return (
+    query = (
         select(*columns)
         .where(
             message.c.endpoint == endpoint,
@@ -228,6 +228,7 @@ def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int) -> Select
         .order_by(message.c.id)
         .limit(limit)
     )
+    return query.where(message.c.id <= last_id) if last_id else query
 
 
 def pending_between(source: str, destination: str, after_id: int, limit: int) -> Select[Any]:
@@ -322,16 +323,24 @@ def parked_of(body: str) -> ParkedV1:
     return _decode_parked(body)
 
 
-def overdue_parts(now_us: int, limit: int) -> Select[Any]:
-    """One row for each text whose wait for missing parts has ended: any of its parts."""
+def overdue_parts(now_us: int, limit: int, *, shared: bool = False) -> Select[Any]:
+    """One row for each text whose wait for missing parts has ended: any of its parts.
+
+    Args:
+        now_us: now.
+        limit: at most so many.
+        shared: several nodes write. The last two parts of a text may then be journalled at once, neither seeing the
+            other: such a text is complete, and nobody has said so.
+    """
     c = arrived_part.c
+    is_overdue = func.max(c.deadline_us) < now_us
     key = (c.origin, c.source, c.destination, c.reference, c.total)
     # The last part to come sets the end of the wait.
     return (
         select(func.max(c.id), *key, func.max(c.body))
         .where(text("arrived_part.message_id = 0"))
         .group_by(*key)
-        .having(func.max(c.deadline_us) < now_us)
+        .having(or_(is_overdue, func.count(c.number.distinct()) == c.total) if shared else is_overdue)
         .limit(limit)
     )
 

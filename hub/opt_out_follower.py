@@ -46,9 +46,17 @@ class OptOutFollower:
         opt_outs: what is known in memory; it is told of changes.
         clock: now in microseconds.
         end_waiting: ends texts that wait for a reason, but for those that are just being given.
+        tells: whether it is this node that tells the feed.
     """
 
-    def __init__(self, store: Store, opt_outs: OptOuts, clock: Callable[[], int], end_waiting: EndWaiting) -> None:
+    def __init__(
+        self,
+        store: Store,
+        opt_outs: OptOuts,
+        clock: Callable[[], int],
+        end_waiting: EndWaiting,
+        tells: Callable[[], bool],
+    ) -> None:
         self._store = store
         self._opt_outs = opt_outs
         self._clock = clock
@@ -59,17 +67,25 @@ class OptOutFollower:
         # something was found, in the order in which they are looked at again.
         self._new: dict[int, str] = {}
         self._again: dict[int, str] = {}
+        self._ended_name = f"{ENDED}:{store.node}" if store.is_shared else ENDED
+        self._is_behind_others = False
+        self._tells = tells
         self._changed = trio.Event()
         opt_outs.changed = self._wake
 
     def _wake(self) -> None:
         self._changed.set()
 
+    def look_again(self) -> None:
+        """Endpoints have come here from another node, which may not have ended all that waited there."""
+        self._is_behind_others = True
+        self._wake()
+
     async def load(self) -> None:
         """Read what the ledger says at the start. Until then every text to a customer is looked up."""
 
         def work(tx: Transaction) -> tuple[set[str], int]:
-            return opt_out_ledger.senders(tx), opt_out_ledger.position(tx, ENDED)
+            return opt_out_ledger.senders(tx), opt_out_ledger.position(tx, self._ended_name)
 
         senders, self._ended = await self._store.read(work)
         self._read = self._ended
@@ -98,13 +114,16 @@ class OptOutFollower:
     async def step(self) -> bool:
         """Look once. Returns: whether there are changes that nobody has looked at yet."""
         fresh: list[Noted] = []
+        if self._is_behind_others:
+            self._read = min(self._read, await self._store.read(_least))
+            self._is_behind_others = False
         if len(self._new) + len(self._again) < MOST_OPEN:
             fresh = await self._store.read(lambda tx: opt_out_ledger.changes_after(tx, self._read, PAGE))
         if fresh:
             gone_out = [change for change in fresh if change.action == "out"]
             self._opt_outs.learn(change.number for change in gone_out)
             # A write behind all that intake gave the writer unwatched: what waits is looked for after it.
-            await self._store.transact(lambda tx: self._tell(tx, fresh))
+            await self._store.transact(lambda tx: self._tell(tx, fresh) if self._tells() else None)
             self._new.update((change.id, change.customer) for change in gone_out)
             self._read = fresh[-1].id
         changes = self._new or self._again
@@ -116,7 +135,7 @@ class OptOutFollower:
                 self._again[number] = customer
         ended_up_to = min((*self._new, *self._again), default=self._read + 1) - 1
         if ended_up_to != self._ended:
-            await self._store.transact(lambda tx: feed.advance(tx, ENDED, ended_up_to))
+            await self._store.transact(lambda tx: feed.advance(tx, self._ended_name, ended_up_to))
             self._ended = ended_up_to
         return bool(self._new) or len(fresh) == PAGE
 
@@ -130,7 +149,7 @@ class OptOutFollower:
             if change.how != "keyword" and change.action != "override"
         ]
         if events:
-            tx.write(feed.outbox(self._clock(), events))
+            tx.write(feed.outbox(self._store, self._clock(), events))
         if unseen:
             feed.advance(tx, SEEN, unseen[-1].id)
 
@@ -168,3 +187,8 @@ class OptOutFollower:
             await self._end_waiting(standings, REASON)
             found.update(standing.message.destination for standing in standings)
         return waiting[-1].message_id if len(waiting) == WAITING_PAGE else 0
+
+
+def _least(tx: Transaction) -> int:
+    """Up to where all nodes have done what is to be done."""
+    return min(opt_out_ledger.position(tx, SEEN), opt_out_ledger.least_position(tx, ENDED))

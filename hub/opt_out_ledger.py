@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import and_, insert, or_, select, text, tuple_
+from sqlalchemy import and_, func, insert, or_, select, text, tuple_
 
 from hub.model import Kind
 from hub.opt_out import Entry, since_after
@@ -270,6 +270,12 @@ def number_of_thread(tx: Transaction, thread_id: int) -> str:
 def position(tx: Transaction, name: str) -> int:
     """How far a follower of the audit is. It moves by ``hub.feed.advance``, whose table it shares."""
     query = select(feed_follower.c.position).where(feed_follower.c.name == name)
+    return int(tx.sql.execute(query).scalar() or 0)
+
+
+def least_position(tx: Transaction, name: str) -> int:
+    """How far the last of all nodes' followers of a name is: ``name:1``, ``name:2`` and so on."""
+    query = select(func.min(feed_follower.c.position)).where(feed_follower.c.name.like(f"{name}:%"))
     return int(tx.sql.execute(query).scalar() or 0)
 
 

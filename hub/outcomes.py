@@ -22,6 +22,7 @@ import trio
 
 from hub import feed, journal, receipts
 from hub.dispatch import Dispatcher
+from hub.elsewhere import Ways
 from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
 from hub.queued import Queued
 from hub.retry import DEFAULT_WAITS, THROTTLE_WAIT_US, RetryWaits, decide_retry
@@ -82,7 +83,8 @@ class Outcomes:
     Args:
         store: the journal's store.
         clock: now in microseconds.
-        dispatchers: by endpoint name; the hub's, live.
+        dispatchers: by endpoint name, of those whose lanes are here; the hub's, live.
+        ways: by endpoint name, of all; the hub's, live.
         counters: the hub's.
         waits: of retries; may be changed.
     """
@@ -92,6 +94,7 @@ class Outcomes:
         store: Store,
         clock: Callable[[], int],
         dispatchers: Mapping[str, Dispatcher],
+        ways: Ways,
         counters: Counters,
         waits: RetryWaits = DEFAULT_WAITS,
     ) -> None:
@@ -99,6 +102,7 @@ class Outcomes:
         self._store = store
         self._clock = clock
         self._dispatchers = dispatchers
+        self._ways = ways
         self._counters = counters
 
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
@@ -142,18 +146,19 @@ class Outcomes:
         while batch.moves:
             try:
                 with trio.CancelScope(shield=True):
-                    made = await self._commit(endpoint, batch)
+                    news = await self._commit(endpoint, batch)
             except StoreError as error:
                 log.warning("journal refused outcomes, trying again", error=type(error).__name__)
                 await trio.sleep(STORE_RETRY_S)
                 if isinstance(error, StoreUnavailable) and error.in_doubt and await self._was_written(batch):
-                    for each in self._dispatchers.values():  # who is told of what is not known: some were parked
+                    for each in self._ways.values():  # who is told of what is not known: some were parked
                         each.receipts_doubtful()
                     break
             else:
-                for name, last_id in made.items():
-                    if name in self._dispatchers:
-                        self._dispatchers[name].receipts_made(last_id)
+                self._ways.ring(news.rung)
+                for name, last_id in news.made.items():
+                    if name in self._ways:
+                        self._ways[name].receipts_made(last_id)
                 break
         if dispatcher is None:
             return
@@ -177,16 +182,16 @@ class Outcomes:
             except StoreError:
                 await trio.sleep(STORE_RETRY_S)
 
-    async def _commit(self, endpoint: str, batch: Batch) -> dict[str, int]:
+    async def _commit(self, endpoint: str, batch: Batch) -> receipts.News:
         if not (batch.told or batch.carrier_parts or batch.review):
             ops = [Op(journal.move_message, batch.moves)]
             if batch.events:
-                ops.append(feed.outbox(self._clock(), batch.events))
+                ops.append(feed.outbox(self._store, self._clock(), batch.events))
             await self._store.commit(ops)
-            return {}
+            return receipts.News({}, [])
         return await self._store.transact(lambda tx: self._in_writer(tx, endpoint, batch))
 
-    def _in_writer(self, tx: Transaction, endpoint: str, batch: Batch) -> dict[str, int]:
+    def _in_writer(self, tx: Transaction, endpoint: str, batch: Batch) -> receipts.News:
         """The transaction of a batch with receipts in it. May run more than once."""
         new_id, now_us = self._store.new_id, self._clock()
         news = receipts.News({}, list(batch.events))
@@ -204,12 +209,15 @@ class Outcomes:
         handed_over = [("", message_id, 0, receipts.HANDED_OVER) for message_id in batch.settled]
         receipts.settle(tx, endpoint, handed_over, now_us, new_id, self._validity_us, news, batch.review)
         if news.events:
-            tx.write(feed.outbox(now_us, news.events))
-        return news.made
+            tx.write(feed.outbox(self._store, now_us, news.events))
+        if self._store.is_shared:
+            for op in self._ways.bells_of((), news):
+                tx.write(op)
+        return news
 
     def _validity_us(self, endpoint: str) -> int:
-        dispatcher = self._dispatchers.get(endpoint)
-        return dispatcher.endpoint.validity_us if dispatcher is not None else 86_400_000_000
+        way = self._ways.get(endpoint)
+        return way.endpoint.validity_us if way is not None else 86_400_000_000
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 

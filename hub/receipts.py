@@ -36,7 +36,8 @@ class News(msgspec.Struct, gc=False):
     """What a transaction over receipts did, for those who wait outside it.
 
     Attributes:
-        made: the last receipt id made for each endpoint.
+        made, first: the last and the first receipt id made for each endpoint.
+        rung: endpoints of other nodes that something was journalled for.
         events: for the feed.
         parked, repeated, settled: how many receipts.
     """
@@ -46,6 +47,8 @@ class News(msgspec.Struct, gc=False):
     parked: int = 0
     repeated: int = 0
     settled: int = 0
+    first: dict[str, int] = {}
+    rung: list[str] = []
 
 
 def usable_id(carrier_id: str) -> str:
@@ -124,6 +127,7 @@ def publish(tx: Transaction, receipts: Sequence[Message], news: News) -> None:
         tx.write(journal.insert_messages([(receipt, State.QUEUED) for receipt in receipts]))
         for receipt in receipts:
             news.made[receipt.endpoint] = receipt.id
+            news.first.setdefault(receipt.endpoint, receipt.id)
 
 
 def correlate(

@@ -331,7 +331,7 @@ class Requests:
             if not pending or pending[0].next_part or pending[0].in_doubt or pending[0].attempts:
                 return False
             tx.write(Op(_rewrite, [values]))
-            tx.write(feed.outbox(now_us, [("replaced", row[0])]))
+            tx.write(feed.outbox(self._store, now_us, [("replaced", row[0])]))
             return True
 
         try:

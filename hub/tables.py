@@ -6,6 +6,10 @@ has). ``carrier_part`` maps a carrier's ids to parts whose receipts are awaited.
 overtook the answer they belong to. ``feed`` is the outbox that services follow. ``operator_request`` is how the command
 line asks a running daemon for something. ``opt_out`` is the ledger of customers who want no texts from a number,
 ``opt_out_audit`` who changed it. ``account_day`` counts what an account has sent in a day.
+
+Several nodes on one PostgreSQL (hub/cluster.py) share five more: ``node`` and ``lease`` say who is there and whose an
+endpoint's lanes are; a ``bell`` tells the holder of an endpoint what another node has journalled for it; ``outbox``
+holds what is to be numbered into the feed; an ``errand`` is what one node asks of another.
 """
 
 from __future__ import annotations
@@ -182,6 +186,60 @@ opt_out_audit = Table(
     Column("message_id", BigInteger, nullable=False),  # the text that did it, 0 when none did
     Index("ix_opt_out_audit_customer", "customer", "number", "id"),
     sqlite_autoincrement=True,
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),  # the fencing number: who has an older one writes nothing any more
+    Column("beat", BigInteger, nullable=False),  # rises for as long as the node lives
+    Column("state", String(8), nullable=False),  # up, left, dead
+    Column("instance", String(40), nullable=False),  # of the process: two with one id are told apart by it
+    Column("host", String(80), nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),  # by its own clock, for people
+    Column("newest_id", BigInteger, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("endpoint", String(80), primary_key=True),
+    Column("node", SmallInteger, nullable=False),
+    Column("wanted_by", SmallInteger, nullable=False),  # another node, whose the sessions are; -1 for none
+    Column("since_us", BigInteger, nullable=False),
+)
+
+bell = Table(
+    "bell",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("endpoint", String(80), nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("first_id", BigInteger, nullable=False),  # of messages that were journalled in one transaction
+    Column("last_id", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("events", Text, nullable=False),  # as in the feed
+    sqlite_autoincrement=True,
+)
+
+errand = Table(
+    "errand",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("node", SmallInteger, nullable=False),  # who asks
+    Column("endpoint", String(80), nullable=False),  # whose holder is asked
+    Column("verb", String(16), nullable=False),
+    Column("body", Text, nullable=False),  # versioned JSON: see hub/errands.py
+    Column("answer", Text, nullable=False),  # empty until there is one
 )
 
 account_day = Table(

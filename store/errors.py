@@ -73,3 +73,10 @@ class StoreClosed(StoreError):
 
     def __init__(self) -> None:
         super().__init__("the store is closed")
+
+
+class StoreFenced(StoreError):
+    """This process may not write any more: others hold it for dead, and do its work. Nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__("fenced: other nodes hold this one for dead and have taken over from it")

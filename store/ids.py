@@ -56,10 +56,21 @@ class IdClock:
         node = self._node
         return [(at >> NUMBER_BITS) << _TIME_SHIFT | node | (at & _NUMBER_MASK) for at in range(first, first + count)]
 
+    @property
+    def newest(self) -> int:
+        """The last id that was given out, or one after it that never was; 0 before the first."""
+        at = max(self._last, 0)
+        return (at >> NUMBER_BITS) << _TIME_SHIFT | self._node | (at & _NUMBER_MASK)
+
     def advance_past(self, known_id: int) -> None:
         """Make all later ids greater than ``known_id``: for a start after the machine's clock was set back."""
         at = (known_id >> _TIME_SHIFT) << NUMBER_BITS | _NUMBER_MASK
         self._last = max(self._last, at)
+
+
+def node_of(identity: int) -> int:
+    """Which node gave an id out."""
+    return identity >> NUMBER_BITS & MAX_NODE
 
 
 def id_time_us(identity: int) -> int:

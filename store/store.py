@@ -22,6 +22,7 @@ import trio
 
 from store.backend import Backend
 from store.errors import StoreClosed
+from store.guard import Guard
 from store.ids import IdClock
 from store.postgresql import PostgresqlBackend
 from store.reader import Readers
@@ -68,11 +69,25 @@ class StoreStatistics(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """Durability. Open it with ``open_store``; its async methods belong to one trio run."""
+    """Durability. Open it with ``open_store``; its async methods belong to one trio run.
 
-    def __init__(self, backend: Backend, node: int, *, readers: int, max_pending_rows: int, patience_s: float) -> None:
+    Attributes:
+        node: part of each id.
+        is_shared: other nodes write to the same database.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        node: int,
+        *,
+        readers: int,
+        max_pending_rows: int,
+        patience_s: float,
+        guard: Guard | None = None,
+    ) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self._writer = Writer(backend, self._hand_back, patience_s)
+        self._writer = Writer(backend, self._hand_back, patience_s, guard)
         self._readers = Readers(backend)
         self._read_limiter = trio.CapacityLimiter(readers)
         self._max_pending_rows = max_pending_rows
@@ -82,6 +97,8 @@ class Store:
         self._drained = trio.Event()
         self._ids = IdClock(node)
         self._ids_lock = Lock()
+        self.node = node
+        self.is_shared = guard is not None
 
     def new_id(self) -> int:
         """An id greater than all before it; see ``store.ids``. May be called from work too."""
@@ -92,6 +109,11 @@ class Store:
         """Several ids at once, rising."""
         with self._ids_lock:
             return self._ids.take(count, time.time_ns() // 1000)
+
+    def newest_id(self) -> int:
+        """No id that was given out is greater than this one."""
+        with self._ids_lock:
+            return self._ids.newest
 
     def advance_ids_past(self, known_id: int) -> None:
         """Make later ids greater than one found in the database: the machine's clock may have been set back."""
@@ -107,7 +129,7 @@ class Store:
         Raises:
             StoreFull, StoreConflict, StoreRefused: nothing of ``ops`` was written.
             StoreUnavailable: nothing was written, unless ``in_doubt``.
-            StoreClosed: nothing was written.
+            StoreClosed, StoreFenced: nothing was written.
 
         Cancellation: ops that the writer has not taken are not written; those that it has taken are. The caller cannot
         tell. Others are not touched.
@@ -243,6 +265,7 @@ async def open_store(
     max_pending_rows: int = MAX_PENDING_ROWS,
     patience_s: float = PATIENCE_S,
     lock_wait_s: float = PATIENCE_S,
+    guard: Guard | None = None,
 ) -> AsyncIterator[Store]:
     """Open a store; when the block ends, what was submitted is written and the store is closed.
 
@@ -254,13 +277,14 @@ async def open_store(
         max_pending_rows: rows that may wait for the writer before callers wait to be let in.
         patience_s: how long a group waits for a database that went away before its callers get StoreUnavailable.
         lock_wait_s: how long SQLite waits for another process that writes.
+        guard: what each write asks first; see ``store.guard``.
 
     Raises: StoreUnavailable when it cannot be opened, ValueError for a URL or setting that makes no sense.
     """
     if max_pending_rows < 1 or readers < 1:
         raise ValueError(f"a store needs room: max_pending_rows={max_pending_rows}, readers={readers}")
     backend = backend_for(url, synchronous=synchronous, lock_wait_s=lock_wait_s)
-    store = Store(backend, node, readers=readers, max_pending_rows=max_pending_rows, patience_s=patience_s)
+    store = Store(backend, node, readers=readers, max_pending_rows=max_pending_rows, patience_s=patience_s, guard=guard)
     await store._open()
     try:
         yield store

@@ -14,6 +14,7 @@ When a group fails:
    gets its error, and the others are written without it.
 4. A joined write failed: which submission was wrong is not known. Each is written alone, in order, and gets its own
    answer.
+5. The guard refused: all get StoreFenced, and so does all that follows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ import sqlalchemy
 
 from store.backend import Backend
 from store.batching import merge
-from store.errors import StoreContended, StoreError, StoreFull, StoreUnavailable
+from store.errors import StoreContended, StoreError, StoreFenced, StoreFull, StoreUnavailable
+from store.guard import Guard
 from store.statements import Op
 from store.transaction import Transaction
 
@@ -93,11 +95,19 @@ class Writer:
         backend: the database.
         deliver: called in this thread with each group whose answers are set. Must not raise.
         patience_s: how long a group waits for a database that went away.
+        guard: what each transaction asks first, if anything.
     """
 
-    def __init__(self, backend: Backend, deliver: Callable[[list[Submission]], None], patience_s: float) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        deliver: Callable[[list[Submission]], None],
+        patience_s: float,
+        guard: Guard | None = None,
+    ) -> None:
         self.counts = Counts()
         self._backend = backend
+        self._guard = guard
         self._deliver = deliver
         self._patience_s = patience_s
         self._pending: deque[Submission] = deque()
@@ -117,7 +127,10 @@ class Writer:
         Raises: StoreUnavailable.
         """
         try:
-            self._connection = self._backend.connect(read_only=False)
+            connection = self._backend.connect(read_only=False)
+            if self._guard is not None:
+                self._guard.connected(connection)
+            self._connection = connection
         except Exception as error:
             mapped = self._backend.error(error)
             if mapped is None:
@@ -201,6 +214,10 @@ class Writer:
                 culprits += 1
                 if culprits > MAX_CULPRITS:
                     break
+            except StoreFenced:
+                for each in group:
+                    each.answer = outcome.Error(StoreFenced())
+                return
             except StoreUnavailable as error:
                 for each in group:
                     # Each its own: an error that is raised in several tasks would gather their tracebacks.
@@ -259,6 +276,8 @@ class Writer:
         is_committing = False
         try:
             transaction = connection.begin()
+            if self._guard is not None:
+                self._guard.check(connection)
             handle = Transaction(self._backend, connection)
             ops: list[Op] = []
             for submission in group:

@@ -106,7 +106,7 @@ class Stock:
 
     async def publish(self, age_us: int) -> None:
         """Write a row of the feed."""
-        await self.store.commit([feed.outbox(self.now_us - age_us, [("delivered", 1)])])
+        await self.store.commit([feed.outbox(self.store, self.now_us - age_us, [("delivered", 1)])])
 
     def keeper(self, archive: Archive | None = None, holder: str = "test", **settings: Any) -> Keeper:
         """A keeper over this store."""

@@ -149,7 +149,7 @@ class DeskThreads:
 
         def published(tx: Transaction) -> Thread:
             thread = work(tx)
-            tx.write(feed.outbox(self._hub.clock(), [("thread", thread.id, news)]))
+            tx.write(feed.outbox(self._hub.store, self._hub.clock(), [("thread", thread.id, news)]))
             return thread
 
         return await self._guarded(store.transact, published)

@@ -43,13 +43,13 @@ async def write(store: Store) -> None:
         await store.commit(
             [
                 journal.insert_messages([(m, State.SUBMITTING) for m in made]),
-                feed.outbox(made[0].received_us, [("message", m.id) for m in made]),
+                feed.outbox(store, made[0].received_us, [("message", m.id) for m in made]),
             ]
         )
         await store.commit(
             [
                 Op(journal.move_message, moves),
-                feed.outbox(made[0].received_us, [("handed-over", m.id) for m in made]),
+                feed.outbox(store, made[0].received_us, [("handed-over", m.id) for m in made]),
             ]
         )
         await trio.sleep(0.002)

@@ -233,7 +233,7 @@ async def test_rows_without_records_are_passed_by_in_silence(world: World, fast_
             async with following(follower_of(world, folder, age_us=1)):
                 await world.receive("account:agg", transit("charged"))
                 await world.until(lambda: len(records_in(folder)) == 2)
-                await world.store.commit([feed.outbox(world.now_us(), [("thread", 1, "opened")])])
+                await world.store.commit([feed.outbox(world.store, world.now_us(), [("thread", 1, "opened")])])
                 last = await world.store.read(feed.last)
                 while await world.store.read(partial(feed.position_of, name="charging")) != last:  # noqa: ASYNC110
                     await trio.sleep(1.0)

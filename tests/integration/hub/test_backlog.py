@@ -103,7 +103,7 @@ async def test_a_text_that_is_tried_again_later_is_as_old_as_it_is(store: Store)
 
 async def test_a_follower_lags_by_the_oldest_row_it_has_not_passed(store: Store) -> None:
     def happen(tx, at_us: int) -> None:  # type: ignore[no-untyped-def]
-        tx.write(feed.outbox(at_us, [("message", 1)]))
+        tx.write(feed.outbox(store, at_us, [("message", 1)]))
 
     await store.transact(lambda tx: happen(tx, 10))
     await store.transact(lambda tx: feed.begin(tx, "early"))
