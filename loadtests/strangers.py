@@ -1,0 +1,451 @@
+"""Strangers and peers that do harm, for ``loadtests.floods``: a tool like the others of this folder; see ``wire``.
+
+One process plays one flood at a time, on loopback only, bounded in rate, number and time: what it takes of the
+machine's cores is told at the end, since a flood that simply takes the cores away proves nothing.
+
+Commands: ``flood`` (kind, per_s, seconds, and what the kind needs: port, lines …) begins one and answers at once;
+``stop`` ends it and tells what was done; ``visit`` (port, every_s) begins to bind, and part, again and again, as an
+honest ESME that was cut off does; ``listen`` (port) waits for a hub's component, whose floods are of kind ``xml``.
+
+Floods that come "from everywhere" come from addresses of 127.0.0.0/8, all of which are this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from loadtests.wire import BIND_TRANSCEIVER, ENQUIRE_LINK, HEADER, SUBMIT_SM, Command, quantile, serve_commands
+
+TICK_S = 0.01
+ANSWER_S = 15.0  # longer than the hub lets anybody stay unbound
+AT_ONCE = 600  # connections of one flood, far below a process's descriptors
+DRIPS = 80  # dripping connections of one flood
+BURST = 8_192  # octets after which a flooding session looks whether anybody reads
+TLV_PRIVATE = 0x1400
+MANY_TLVS = b"".join(struct.pack(">HH", TLV_PRIVATE + each % 999, 0) for each in range(16_000))
+HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(189)  # the beginning of a TLS ClientHello
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def everywhere() -> str:
+    """Some address of this machine that is nobody's."""
+    return f"127.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+
+
+def frame(command_id: int, body: bytes, sequence: int = 1, length: int | None = None) -> bytes:
+    """Any PDU."""
+    return HEADER.pack(16 + len(body) if length is None else length, command_id, 0, sequence) + body
+
+
+def bind_of(system_id: str, password: str) -> bytes:
+    """A bind_transceiver."""
+    return frame(BIND_TRANSCEIVER, f"{system_id}\0{password}\0\0".encode() + b"\x34\0\0\0")
+
+
+def submit_of(sequence: int, tlvs: bytes = b"") -> bytes:
+    """A submit_sm of a flooding account to a customer of its own."""
+    destination = f"1999{sequence % 10_000_000:07d}".encode()
+    body = b"\0\1\1" + b"12125550199\0\1\1" + destination + b"\0" + bytes(9) + b"\x05flood" + tlvs
+    return frame(SUBMIT_SM, body, sequence)
+
+
+class Strangers:
+    """The tool."""
+
+    def __init__(self) -> None:
+        self.done: Counter[str] = Counter()
+        self.waits: list[float] = []
+        self._flood: asyncio.Task[None] | None = None
+        self._begun = self._cpu = 0.0
+        self._component: Stream | None = None
+        self._address = ""  # of a flood that comes from one
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    async def flood(self, command: Command) -> Command:
+        """Begin a flood."""
+        kinds: dict[str, Callable[[Command], Awaitable[None]]] = {
+            "binds": self._binds,
+            "half-open": self._half_open,
+            "drip": self._drip,
+            "churn": self._churn,
+            "lengths": self._lengths,
+            "session": self._session,
+            "http": self._http,
+            "http-crowd": self._http_crowd,
+            "http-drip": self._http_drip,
+            "xml": self._xml,
+        }
+        self._begin(kinds[command["kind"]](command), command["seconds"])
+        return {}
+
+    async def visit(self, command: Command) -> Command:
+        """Begin to bind again and again as an honest ESME."""
+        self._begin(self._visits(command), command["seconds"])
+        return {}
+
+    def _begin(self, work: Awaitable[None], seconds: float) -> None:
+        self.done, self.waits, self._address = Counter(), [], everywhere()
+        self._begun, self._cpu = time.monotonic(), time.process_time()
+
+        async def bounded() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(work, seconds)
+
+        self._flood = asyncio.create_task(bounded())
+
+    async def stop(self, _: Command) -> Command:
+        """End what goes on, and tell what was done."""
+        if self._flood is not None:
+            self._flood.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flood
+            self._flood = None
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        waits = sorted(self.waits)
+        return {
+            "seconds": seconds,
+            "done": dict(self.done),
+            "cpu_share": (time.process_time() - self._cpu) / seconds,
+            "p50_ms": quantile(waits, 0.5) * 1e3,
+            "max_ms": (waits[-1] if waits else 0.0) * 1e3,
+        }
+
+    # --- pacing --------------------------------------------------------------------------------------------------
+
+    async def _each(self, per_s: float, one: Callable[[], Awaitable[None]]) -> None:
+        """Begin so many a second, at most ``AT_ONCE`` of them at a time; what is not begun in time is not made up."""
+        under_way: set[asyncio.Task[None]] = set()
+        begun, number = time.monotonic(), 0.0
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                now = time.monotonic()
+                due = min((now - begun) * per_s - number, per_s * 4 * TICK_S + 1)
+                for _ in range(min(int(due), AT_ONCE - len(under_way))):
+                    task = asyncio.create_task(self._tried(one))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                    self.done["begun"] += 1
+                number = (now - begun) * per_s - due % 1
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _tried(self, one: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await one()
+        except (OSError, EOFError, TimeoutError) as error:
+            self.done[type(error).__name__] += 1
+
+    @asynccontextmanager
+    async def _connected(self, command: Command, port: int = 0) -> AsyncIterator[Stream]:
+        source = everywhere() if command.get("everywhere") else command.get("source", self._address)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or command["port"], local_addr=(source, 0))
+        try:
+            yield reader, writer
+        finally:
+            # A reset: thousands of connections must not wait for their last minute in the kernel's tables.
+            plug = writer.get_extra_info("socket")
+            if plug is not None:
+                with contextlib.suppress(OSError):
+                    plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    # --- strangers at the SMPP port ----------------------------------------------------------------------------------
+
+    async def _binds(self, command: Command) -> None:
+        """Binds with names and passwords as told; ``unknown`` makes up a name for each."""
+
+        async def one() -> None:
+            name = f"x{random.getrandbits(40):x}" if command.get("unknown") else command["system_id"]
+            async with self._connected(command) as (reader, writer):
+                writer.write(bind_of(name, command["password"]))
+                answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
+                self.done[f"status {HEADER.unpack(answer)[2]:#x}"] += 1
+
+        await self._each(command["per_s"], one)
+
+    async def _half_open(self, command: Command) -> None:
+        """Connect and say nothing, for as long as one is let."""
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, _):
+                await asyncio.wait_for(reader.read(1), ANSWER_S)
+                self.done["closed by the hub"] += 1
+
+        await self._each(command["per_s"], one)
+
+    async def _drip(self, command: Command) -> None:
+        """An octet a second: of a bind, or of a TLS hello."""
+        octets = HELLO if command.get("tls") else bind_of("dripping", "password")
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, writer):
+                end = asyncio.create_task(reader.read(1))
+                try:
+                    for octet in octets:
+                        writer.write(bytes((octet,)))
+                        if (await asyncio.wait([end], timeout=1.0))[0]:
+                            break
+                    self.done["closed by the hub"] += 1
+                finally:
+                    end.cancel()
+                    await asyncio.gather(end, return_exceptions=True)
+
+        async def again_and_again() -> None:
+            while True:
+                await self._tried(one)
+                await asyncio.sleep(0.2)
+
+        await asyncio.gather(*(again_and_again() for _ in range(DRIPS)))
+
+    async def _churn(self, command: Command) -> None:
+        """Connect and close."""
+
+        async def one() -> None:
+            async with self._connected(command):
+                self.done["connected"] += 1
+
+        await self._each(command["per_s"], one)
+
+    async def _lengths(self, command: Command) -> None:
+        """A PDU that says it is long: beyond any bound, or just within and then never whole."""
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, writer):
+                if random.getrandbits(1):
+                    writer.write(frame(BIND_TRANSCEIVER, b"x" * 40, length=0x7FFFFFFF))
+                else:
+                    writer.write(frame(BIND_TRANSCEIVER, b"x" * 60_000, length=69_000))
+                await asyncio.wait_for(reader.read(1), ANSWER_S)
+                self.done["closed by the hub"] += 1
+
+        await self._each(command["per_s"], one)
+
+    # --- a bound account ---------------------------------------------------------------------------------------------
+
+    async def _session(self, command: Command) -> None:
+        """One bound session that pours PDUs of one kind, and reads what it is answered."""
+        makes: dict[str, Callable[[int], bytes]] = {
+            "enquire": lambda n: frame(ENQUIRE_LINK, b"", n),
+            "submits": submit_of,
+            "giant-tlvs": lambda n: submit_of(n, struct.pack(">HH", TLV_PRIVATE, 65_535) + bytes(65_535)),
+            "many-tlvs": lambda n: submit_of(
+                n, b"".join(struct.pack(">HH", TLV_PRIVATE + i % 999, 0) for i in range(16_000))
+            ),
+            "unknown": lambda n: frame(0x0F00, b"", n),
+        }
+        make, per_s = makes[command["what"]], command["per_s"]
+        async with self._connected(command) as (reader, writer):
+            writer.write(bind_of(command["system_id"], command["password"]))
+            answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
+            length, _, status, _ = HEADER.unpack(answer)
+            if status:
+                raise SystemExit(f"the bind of {command['system_id']} was refused with {status:#x}")
+            await reader.readexactly(length - 16)
+            reading = asyncio.create_task(self._read_answers(reader))
+            try:
+                begun, number = time.monotonic(), 0
+                batch = max(1, BURST // len(make(1)))
+                ready = [make(n) for n in range(1, 3 * batch + 1)]  # made once: the flood must cost the hub, not us
+                while True:
+                    due = int((time.monotonic() - begun) * per_s) - number
+                    if due < 1:
+                        await asyncio.sleep(TICK_S)
+                        continue
+                    due = min(due, batch)
+                    at = number % (2 * batch)
+                    writer.write(b"".join(ready[at : at + due]))
+                    number += due
+                    self.done["sent"] += due
+                    await writer.drain()
+                    if due == batch:
+                        await asyncio.sleep(0)
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read_answers(self, reader: asyncio.StreamReader) -> None:
+        rest = b""
+        while octets := await reader.read(262_144):
+            octets = rest + octets
+            at = 0
+            while len(octets) - at >= 16:
+                length, _, status, _ = HEADER.unpack_from(octets, at)
+                if len(octets) - at < length:
+                    break
+                self.done[f"status {status:#x}"] += 1
+                at += length
+            rest = octets[at:]
+        self.done["closed by the hub"] += 1
+
+    # --- an honest visitor -------------------------------------------------------------------------------------------
+
+    async def _visits(self, command: Command) -> None:
+        while True:
+            begun = time.monotonic()
+            self.done["asked"] += 1
+            try:
+                async with self._connected(command) as (reader, writer):
+                    writer.write(bind_of(command["system_id"], command["password"]))
+                    answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
+                    if HEADER.unpack(answer)[2] == 0:
+                        self.done["bound"] += 1
+                        self.waits.append(time.monotonic() - begun)
+                    else:
+                        self.done[f"status {HEADER.unpack(answer)[2]:#x}"] += 1
+            except (OSError, EOFError, TimeoutError) as error:
+                self.done[type(error).__name__] += 1
+            await asyncio.sleep(command["every_s"])
+
+    # --- HTTP --------------------------------------------------------------------------------------------------------
+
+    async def _http(self, command: Command) -> None:
+        """Requests on connections that are kept, ``AT_ONCE`` at most: path, headers and body as told."""
+        body = b"x" * command.get("body", 0)
+        head = f"{command.get('method', 'GET')} {command['path']} HTTP/1.1\r\nhost: hub\r\n{command.get('headers', '')}"
+        request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        connections = int(command.get("connections", 20))
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, writer):
+                while True:
+                    begun = time.monotonic()
+                    writer.write(request)
+                    await writer.drain()
+                    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), ANSWER_S)
+                    found = re.search(rb"content-length: (\d+)", answer.lower())
+                    await reader.readexactly(int(found[1]) if found else 0)
+                    self.done[f"status {answer[9:12].decode()}"] += 1
+                    await asyncio.sleep(max(0.0, connections / command["per_s"] - (time.monotonic() - begun)))
+
+        async def again_and_again() -> None:
+            while True:
+                await self._tried(one)
+                await asyncio.sleep(connections / command["per_s"])
+
+        await asyncio.gather(*(again_and_again() for _ in range(connections)))
+
+    async def _http_crowd(self, command: Command) -> None:
+        """Connections that ask once, or say nothing."""
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, writer):
+                if random.getrandbits(1):
+                    writer.write(f"GET {command['path']} HTTP/1.1\r\nhost: hub\r\n\r\n".encode())
+                await asyncio.wait_for(reader.read(1), ANSWER_S)
+                self.done["closed or answered by the hub"] += 1
+
+        await self._each(command["per_s"], one)
+
+    async def _http_drip(self, command: Command) -> None:
+        """Heads, and bodies, that come an octet a second."""
+
+        async def one() -> None:
+            async with self._connected(command) as (reader, writer):
+                if random.getrandbits(1):
+                    writer.write(b"POST /v1/numbers HTTP/1.1\r\nhost: hub\r\ncontent-length: 500\r\n\r\n")
+                end = asyncio.create_task(reader.read(1))
+                try:
+                    for octet in b"GET /" + b"x" * 400:
+                        writer.write(bytes((octet,)))
+                        if (await asyncio.wait([end], timeout=1.0))[0]:
+                            break
+                    self.done["closed by the hub"] += 1
+                finally:
+                    end.cancel()
+                    await asyncio.gather(end, return_exceptions=True)
+
+        async def again_and_again() -> None:
+            while True:
+                await self._tried(one)
+                await asyncio.sleep(0.2)
+
+        await asyncio.gather(*(again_and_again() for _ in range(DRIPS)))
+
+    # --- a desk's server that went mad -------------------------------------------------------------------------------
+
+    async def listen(self, command: Command) -> Command:
+        """Wait for the hub's component. Between two floods it is left in peace."""
+        await asyncio.start_server(self._serve_component, "127.0.0.1", command["port"], limit=1 << 20)
+        return {}
+
+    async def _serve_component(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"accept'")
+            await reader.readuntil(b">")
+            writer.write(
+                b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+                b"xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
+            )
+            await reader.readuntil(b"</handshake>")
+            writer.write(b"<handshake/>")
+            self._component = reader, writer
+            while octets := await reader.read(262_144):
+                self.done["octets answered"] += len(octets)
+                # Alive for the hub's pings, or it would go away by itself.
+                for sender, to, own in re.findall(rb"<iq from='([^']*)' to='([^']*)' id='([^']*)' type='get'>", octets):
+                    writer.write(b"<iq from='%s' to='%s' id='%s' type='result'/>" % (to, sender, own))
+        except (OSError, EOFError):
+            pass
+        finally:
+            self._component = None
+            self.done["streams ended"] += 1
+            writer.close()
+
+    async def _xml(self, command: Command) -> None:
+        """Pour stanzas of one kind at whatever component is connected."""
+        own, number = command["domain"], "+18002530001"
+        bomb = (
+            b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>]><message>&b;</message>"
+        )
+        deep = b"<message to='%s@%s'>" % (number.encode(), own.encode()) + b"<a>" * 2000
+        huge = b"<message to='x@%s'><body>" % own.encode() + b"x" * 500_000 + b"</body></message>"
+        wide = b"<message to='x@%s'>" % own.encode() + b"<a b='c'/>" * 20_000 + b"</message>"
+        iq = b"<iq type='get' from='mad@desk.example' to='x@%s' id='1'><q xmlns='urn:none'/></iq>" % own.encode()
+        presence = b"<presence from='mad@desk.example/x' to='x@%s'/>" % own.encode()
+        head = b"<message type='chat' from='mad@desk.example/x' to='+12025550111@%s' id='1'>" % own.encode()
+        texts = head + b"<body>of no number</body></message>"
+        kinds = {"bomb": bomb, "deep": deep, "huge": huge, "wide": wide, "iq": iq, "presence": presence, "texts": texts}
+        one, per_s = kinds[command["what"]], command["per_s"]
+        begun, number_sent = time.monotonic(), 0
+        while True:
+            component = self._component
+            due = int((time.monotonic() - begun) * per_s) - number_sent
+            if component is None or due < 1:
+                if component is None:
+                    number_sent += max(due, 0)  # what could not be sent is not made up
+                await asyncio.sleep(TICK_S)
+                continue
+            due = min(due, max(1, BURST // len(one)))
+            writer = component[1]
+            writer.write(one * due)
+            number_sent += due
+            self.done["sent"] += due
+            with contextlib.suppress(OSError):
+                await writer.drain()
+            await asyncio.sleep(0)
+
+
+def main() -> None:
+    async def run() -> None:
+        tool = Strangers()
+        await serve_commands({"flood": tool.flood, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen})
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()
