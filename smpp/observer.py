@@ -13,7 +13,7 @@ class Observer(Protocol):
 
         Args:
             event: a name of few: ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``connect_failed``,
-                ``handler_failed``, ``outbind_refused``.
+                ``handler_failed``, ``outbind_refused``, ``checked``, ``no_proxy_header``.
             labels: words from small sets (a status's name, an ending); ``account`` or ``link`` where it is known.
         """
         ...

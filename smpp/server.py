@@ -15,6 +15,10 @@ port stays open.
 Authentication knows nothing of how passwords are kept: hashing belongs into ``authenticate``, in a thread if it is
 slow. The time it takes counts as the peer's: it is cut off with ``session_init_s``.
 
+**Behind a balancer** the peer is whom the header of the PROXY protocol names (``smpp.listening``), for everything: the
+networks, the lock-out, the log. A connection from anywhere else is closed, and so is one without a header. What the
+balancer opens for itself to see whether we live is counted as ``checked``, and no line of the log is written for it.
+
 A connection may also be one that we made, to an ESME that is to bind (``smpp.outbind.call_out``): it is told so by an
 outbind and then treated like any other.
 """
@@ -34,9 +38,11 @@ import trio
 
 from smpp.connection import Connection
 from smpp.constants import CommandStatus, status_name
-from smpp.events import DEFAULT_SETTINGS, Bind, Settings
+from smpp.events import DEFAULT_SETTINGS, Bind, Ending, Settings
+from smpp.listening import Seldom, open_listeners, receive_header
 from smpp.observer import NOBODY, Observer
 from smpp.pdu import Outbind
+from smpp.proxy_protocol import BadHeader, Own, Proxied
 from smpp.session import DEFAULT_OPTIONS, Options, Session, SessionEnded
 from smpp.states import BOUND_AS, Role, State
 
@@ -46,6 +52,8 @@ MAX_PASSWORD_OCTETS: Final = 8
 
 LOGGED_SYSTEM_ID: Final = 32
 """How much of a name that a stranger has given goes into a log line."""
+
+_GONE_BY_ITSELF: Final = (Ending.CLOSED_BY_PEER, Ending.CUT, Ending.UNBOUND_BY_PEER)
 
 _log = structlog.get_logger("smpp.server")
 
@@ -163,8 +171,11 @@ class Server:
         handler, authenticate: see their types.
         limits: see ``Limits``.
         ssl_context: of a TLS port, or None.
-        observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``handler_failed``.
+        observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``handler_failed``, ``checked``,
+            ``no_proxy_header``.
         counts: account → bound sessions. Servers of several ports that share it count an account's binds as one.
+        proxies: networks of the balancers in front, whose connections all begin with a PROXY header, and the only ones
+            that are served; empty when there are none. Connections that we make (``serve_called``) are not meant.
     """
 
     def __init__(
@@ -176,6 +187,7 @@ class Server:
         ssl_context: ssl.SSLContext | None = None,
         observer: Observer = NOBODY,
         counts: Counter[str] | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
         self._handler = handler
         self._authenticate = authenticate
@@ -185,6 +197,8 @@ class Server:
         self._connections = 0
         self._unbound = 0
         self._binds: Counter[str] = Counter() if counts is None else counts
+        self._proxies = tuple(proxies)
+        self._without_header = Seldom()
         self._sessions: set[Session] = set()
         self._closing = False
         self._gone = trio.Event()  # the last connection is over
@@ -209,7 +223,7 @@ class Server:
         task_status: trio.TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept ESMEs; see ``serve``."""
-        listening = list(listeners) if listeners is not None else await trio.open_tcp_listeners(port, host=host)
+        listening = list(listeners) if listeners is not None else await open_listeners(host, port)
         async with trio.open_nursery() as sessions:
             async with trio.open_nursery() as accepting:
                 serve_all = partial(trio.serve_listeners, self.serve_stream, listening, handler_nursery=sessions)
@@ -244,24 +258,31 @@ class Server:
     async def _serve(self, stream: trio.abc.Stream, outbind: Outbind | None) -> bool:
         peer = peer_address(stream)
         limits = self._limits
+        behind = bool(self._proxies) and outbind is None
+        if behind and not address_allowed(peer, self._proxies):
+            self._say_no_header(peer, "it is none of smpp.proxy_networks")
+            await trio.aclose_forcefully(stream)
+            return False
         full = self._connections >= limits.max_connections or self._unbound >= limits.max_unbound
         if full or self._closing:
             self._observer.count("turned_away")
             _log.warning("smpp connection turned away", peer=peer, connections=self._connections, unbound=self._unbound)
             await trio.aclose_forcefully(stream)
             return False
-        if self._ssl_context is not None and outbind is None:
-            # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
-            stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
         self._connections += 1
         self._unbound += 1
-        guest = _Guest(peer)
+        guest = _Guest(peer, trio.current_time())
         try:
+            if behind and not await self._introduce(stream, guest):
+                return False
+            if self._ssl_context is not None and outbind is None:
+                # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
+                stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
             await self._converse(stream, guest, outbind)
         except Exception:
             # The handler of one session, or a fault of ours in it: the other sessions must not hear of it.
             self._observer.count("handler_failed", account=guest.account)
-            _log.exception("smpp session failed", peer=peer, account=guest.account)
+            _log.exception("smpp session failed", **guest.place(), account=guest.account)
         finally:
             self._connections -= 1
             if not guest.account:
@@ -269,6 +290,30 @@ class Server:
             if not self._connections:
                 self._gone.set()
         return bool(guest.account)
+
+    async def _introduce(self, stream: trio.abc.Stream, guest: _Guest) -> bool:
+        """Read the balancer's header, within the time that there is to bind in. Returns: False when that was all."""
+        found: Proxied | Own | BadHeader | None = BadHeader("it did not come in time")
+        with trio.move_on_after(self._limits.session_init_s):
+            found = await receive_header(stream)
+        if isinstance(found, Proxied):
+            guest.peer, guest.via = found.address, guest.peer
+            return True
+        if isinstance(found, Own):
+            guest.is_check = found.is_local
+            return True
+        if found is None:
+            self._observer.count("checked")
+        else:
+            self._say_no_header(guest.peer, found.why)
+        await trio.aclose_forcefully(stream)
+        return False
+
+    def _say_no_header(self, peer: str, why: str) -> None:
+        self._observer.count("no_proxy_header")
+        unsaid = self._without_header.unsaid(peer, trio.current_time())
+        if unsaid is not None:
+            _log.warning("smpp connection without a PROXY header closed", peer=peer, reason=why, unsaid_before=unsaid)
 
     def keep_to(self, limits: Limits) -> None:
         """Keep to other bounds from now on; who is connected stays."""
@@ -284,7 +329,7 @@ class Server:
 
     async def _converse(self, stream: trio.abc.Stream, guest: _Guest, outbind: Outbind | None) -> None:
         settings = Settings(session_init_s=self._limits.session_init_s)
-        session = Session(stream, Connection(Role.SMSC, settings, now=trio.current_time()))
+        session = Session(stream, Connection(Role.SMSC, settings, now=guest.since))
         self._sessions.add(session)
         failure: Exception | None = None
         try:
@@ -325,7 +370,7 @@ class Server:
         if not isinstance(decision, Grant):
             status = status_name(decision)
             self._observer.count("bind_refused", status=status)
-            _log.warning("smpp bind refused", peer=guest.peer, system_id=guest.system_id, status=status)
+            _log.warning("smpp bind refused", **guest.place(), system_id=guest.system_id, status=status)
             session.refuse_bind(decision)
             return None
         session.accept_bind(decision.system_id, decision.settings, decision.options)
@@ -335,7 +380,7 @@ class Server:
         self._observer.count("bound", account=decision.account, bind=state.name)
         _log.info(
             "smpp bound",
-            peer=guest.peer,
+            **guest.place(),
             account=decision.account,
             system_id=guest.system_id,
             bind=state.name,
@@ -357,7 +402,7 @@ class Server:
                 decision = await self._authenticate(request)
             except Exception:
                 self._observer.count("handler_failed", account="")
-                _log.exception("smpp authentication failed to decide", peer=guest.peer, system_id=guest.system_id)
+                _log.exception("smpp authentication failed to decide", **guest.place(), system_id=guest.system_id)
             nursery.cancel_scope.cancel()
         if session.ended is not None:
             raise SessionEnded(session.ended.ending, session.ended.detail)
@@ -374,18 +419,36 @@ class Server:
     def _report(self, session: Session, guest: _Guest) -> None:
         ended = session.ended
         ending = str(ended.ending) if ended is not None else ""
+        if guest.is_check and not guest.account and ended is not None and ended.ending in _GONE_BY_ITSELF:
+            self._observer.count("checked")
+            return
         self._observer.count("closed", account=guest.account, ending=ending)
-        words = {"peer": guest.peer, "account": guest.account, "system_id": guest.system_id}
-        _log.info("smpp closed", **words, reason=ending, **session.summary())
+        words = {"account": guest.account, "system_id": guest.system_id}
+        _log.info("smpp closed", **guest.place(), **words, reason=ending, **session.summary())
 
 
 class _Guest:
-    """What is known of a connection, for the log and the counts."""
+    """What is known of a connection, for the log and the counts.
 
-    def __init__(self, peer: str) -> None:
+    Attributes:
+        peer: whose address everything goes by; empty when it has none.
+        via: the balancer's that it came over, or empty.
+        since: when it came.
+        is_check: a balancer made it for itself.
+        system_id, account: as it bound; empty before.
+    """
+
+    def __init__(self, peer: str, since: float) -> None:
         self.peer = peer
+        self.via = ""
+        self.since = since
+        self.is_check = False
         self.system_id = ""
         self.account = ""
+
+    def place(self) -> dict[str, str]:
+        """Where it comes from, for the log."""
+        return {"peer": self.peer, "via": self.via} if self.via else {"peer": self.peer}
 
 
 async def serve(
@@ -398,6 +461,7 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
     limits: Limits | None = None,
     observer: Observer = NOBODY,
+    proxies: Sequence[str] = (),
     shutdown: trio.Event | None = None,
     task_status: trio.TaskStatus[Sequence[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -411,11 +475,12 @@ async def serve(
         ssl_context: makes it a TLS port.
         limits: see ``Limits``.
         observer: see ``Observer``.
+        proxies: networks of balancers in front; see ``Server``.
         shutdown: when set: stop accepting, unbind all within ``limits.grace_s``, return.
         task_status: started with the listeners, once they listen.
 
     Raises: OSError: the port cannot be listened on.
     Cancellation: closes the port and cuts all sessions.
     """
-    server = Server(handler, authenticate, limits=limits, ssl_context=ssl_context, observer=observer)
+    server = Server(handler, authenticate, limits=limits, ssl_context=ssl_context, observer=observer, proxies=proxies)
     await server.run(port=port, host=host, listeners=listeners, shutdown=shutdown, task_status=task_status)

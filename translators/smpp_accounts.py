@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +22,7 @@ from hub.model import Arrival, ReceiptWanted
 from smpp.backoff import Backoff, Trouble
 from smpp.constants import CommandStatus
 from smpp.events import Settings
+from smpp.listening import open_listeners
 from smpp.observer import NOBODY, Observer
 from smpp.outbind import Call, call_out
 from smpp.pdu import DeliverSm
@@ -205,6 +206,7 @@ class SmppAccounts:
         observer: counts session events, and ``locked_out``, ``bind_while_locked``, ``called``, ``call_failed``.
         lock_out, binds: shared with the other ports of a hub; ``binds`` counts each account's.
         waits: whether something waits for an endpoint; None where accounts are not called from this port.
+        proxies: networks of the balancers in front, see ``smpp.server.Server``; empty for none.
     """
 
     def __init__(
@@ -219,6 +221,7 @@ class SmppAccounts:
         lock_out: LockOut | None = None,
         binds: Counter[str] | None = None,
         waits: Callable[[str], bool] | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
         self._accounts = accounts
         self._verify = verify
@@ -227,7 +230,13 @@ class SmppAccounts:
         self._lock_out = lock_out if lock_out is not None else LockOut()
         self._waits = waits
         self._server = Server(
-            self._work, self._authenticate, limits=limits, ssl_context=ssl_context, observer=observer, counts=binds
+            self._work,
+            self._authenticate,
+            limits=limits,
+            ssl_context=ssl_context,
+            observer=observer,
+            counts=binds,
+            proxies=proxies,
         )
         # argon2 takes 64 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
         self._hashing = trio.CapacityLimiter(2)
@@ -239,13 +248,22 @@ class SmppAccounts:
         host: str,
         port: int,
         shutdown: trio.Event | None = None,
+        *,
+        reuse_port: bool = False,
         task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept binds until cancelled, or until ``shutdown`` is set. Started with the listeners.
 
+        Args:
+            host, port: where; port 0 for any free one.
+            shutdown: see above.
+            reuse_port: other processes listen there as well, see ``smpp.listening``.
+            task_status: see above.
+
         Raises: OSError: the port cannot be listened on.
         """
-        listeners = await trio.open_tcp_listeners(port, host=host)  # out here, so that its error comes as it is
+        # Out here, so that its error comes as it is.
+        listeners = await open_listeners(host, port, reuse_port=reuse_port)
         async with trio.open_nursery() as calls:
             if self._waits is not None:
                 calls.start_soon(self._call_absent, self._waits)
