@@ -199,6 +199,7 @@ class Place:
         directory: exists; the store and the log go there.
         synchronous: how the store commits.
         more: further lines of configuration.
+        url: of its store; an SQLite file in the directory when not given.
     """
 
     def __init__(
@@ -209,13 +210,15 @@ class Place:
         window: int = 1000,
         desk_window: int = 1000,
         more: str = "",
+        url: str = "",
     ) -> None:
         self.directory = directory
         self.smpp_port, self.carrier_port, self.desk_port = free_ports(3)
+        self.url = url or f"sqlite:///{directory / 'hub.db'}"
         self.config = directory / "hub.toml"
         self.config.write_text(
             CONFIG.format(
-                url=f"sqlite:///{directory / 'hub.db'}",
+                url=self.url,
                 synchronous=synchronous,
                 smpp_port=self.smpp_port,
                 carrier_port=self.carrier_port,
