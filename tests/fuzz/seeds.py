@@ -18,6 +18,7 @@ from smpp.pdu import (
     SubmitSm,
     UnsuccessSme,
 )
+from smpp.proxy_protocol import SIGNATURE
 from smpp.receipt import Receipt, ReceiptState, write
 from smpp.segmentation import Method, segment
 from smpp.tlv import DEFINITIONS, Tag, make
@@ -134,5 +135,14 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x00<presence from='d@e'/>\n<!DOCTYPE x []>",
     ],
     "registries": _REGISTRIES,
+    "proxies": [
+        b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n",
+        b"PROXY TCP6 ::ffff:192.0.2.1 2001:db8::1 1 2\r\n\x00\x00",
+        b"PROXY UNKNOWN\r\n",
+        SIGNATURE + b"\x20\x00\x00\x00" + b"behind",
+        SIGNATURE + b"\x21\x11\x00\x0c" + bytes(12),
+        SIGNATURE + b"\x21\x21\x00\x2b" + bytes(36) + b"\x03\x00\x04" + bytes(4),
+        SIGNATURE + b"\x21\x31\x00\xd8" + bytes(216),
+    ],
 }
 """Target → inputs."""

@@ -33,6 +33,8 @@ from smpp.errors import BadFrame, BadTime, EncodeError, UnparsablePDU
 from smpp.events import Settings
 from smpp.generic import decode_generic
 from smpp.pdu import PDU, BindTransceiver, DataSm, DeliverSm, SmeAddress, SubmitMulti, SubmitSm
+from smpp.proxy_protocol import BadHeader as NoProxyHeader
+from smpp.proxy_protocol import More, Own, Proxied, read_header
 from smpp.reassembly import BadHeader, concatenation_of, user_data
 from smpp.receipt import read, write
 from smpp.segmentation import Method
@@ -312,6 +314,23 @@ def registries(data: bytes) -> None:
             assert answer.finding is Finding.LATER or task.listing.number in {entry.number for entry in entries}
 
 
+def proxies(data: bytes) -> None:
+    """A PROXY header is read by taking just what is asked for, is none, or is not whole yet; a cut changes nothing."""
+    at = 0
+    while isinstance(found := read_header(data[:at]), More):
+        assert 1 <= found.octets <= 4096
+        at += found.octets
+        if at > len(data):
+            assert isinstance(read_header(data), More | NoProxyHeader)
+            return
+    if isinstance(found, NoProxyHeader):
+        assert isinstance(read_header(data), NoProxyHeader)
+    else:
+        assert isinstance(found, Own | Proxied)
+        assert found.length == at
+        assert read_header(data) == found
+
+
 def canary(data: bytes) -> None:
     """Breaks on four octets that chance does not find, and who follows branches does: it proves the fuzzer awake."""
     # A branch for each octet: that is what there is to follow.
@@ -333,6 +352,6 @@ REGISTRY_TASKS = [
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (pdus, frames, connection, receipts, headers, alphabets, messages, times, xmpp, registries)
+    for target in (pdus, frames, connection, receipts, headers, alphabets, messages, times, xmpp, registries, proxies)
 }
 """By name; all but the canary, which is there to break."""
