@@ -85,7 +85,8 @@ def free_ports(count: int) -> list[int]:
         port = random.randint(24_000, 32_000)  # above what tests beside us draw from
         with socket.socket() as each, contextlib.suppress(OSError):
             each.bind(("127.0.0.1", port))
-            found.append(port)
+            if port not in found:
+                found.append(port)
     return found
 
 

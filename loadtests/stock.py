@@ -17,7 +17,7 @@ from typing import LiteralString, cast
 import psycopg
 
 from loadtests.processes import HELPLINE, Place
-from loadtests.wire import FIRST_CUSTOMER
+from loadtests.wire import FIRST_KNOWN
 from store.ids import EPOCH_US
 
 FIRST_NUMBER = 12_132_000_000  # a million of them, all in the numbering plan: +1 213 200 0000 to 299 9999
@@ -43,7 +43,7 @@ _ID = f"(({_AT} - {EPOCH_US}) / 1000) * 4194304 + i % 4194304"
 def _thread_words(token: str, rows: str) -> str:
     return (
         f"INSERT INTO thread ({_COLUMNS}) SELECT {_ID}, '{CALL_CENTRE}', '{HELPLINE}',"
-        f" '+1' || CAST({FIRST_CUSTOMER} + i AS text), substr({token}, 1, 25) || 'a', 'link:carrier',"
+        f" '+1' || CAST({FIRST_KNOWN} + i AS text), substr({token}, 1, 25) || 'a', 'link:carrier',"
         f" {_AT}, {_AT}, 'new-address', 'sms', {_AT} FROM {rows}"
     )
 
@@ -56,7 +56,7 @@ def _event_words(rows: str) -> str:
 
 
 def add_threads(place: Place, first: int, last: int) -> None:
-    """Open the threads of the customers from ``first`` to before ``last`` (see ``wire.FIRST_CUSTOMER``). Blocks.
+    """Open the threads of the customers from ``first`` to before ``last`` (see ``wire.FIRST_KNOWN``). Blocks.
 
     Args:
         place: whose store; its hub has made the tables, and is away.

@@ -29,6 +29,7 @@ RESPONSE = 0x80000000
 RECEIPT = 0x04  # esm_class of a delivery receipt
 TICK_S = 0.004  # how often an open loop sends what has become due
 FIRST_CUSTOMER = 2_000_000_000  # ten digits behind +1
+FIRST_KNOWN = 5_000_000_000  # the first of the customers of whom the store knew before the load began
 CUSTOMERS_OF_A_LINK = 100_000_000  # where texts are dealt out to several: the third digit is the link's
 STRIDE = 7_368_787  # a prime: between customers that follow each other where they shall not be neighbours
 COUNTER_DIGITS = 10  # of the running number that a text begins with
@@ -47,8 +48,8 @@ class Template:
         registered_delivery: 1 to ask for receipts.
         spread: over how many links the customers are dealt out in turns.
         apart: customers between a link and the next one.
-        among: customers that there are, of whom each is taken in its turn, neighbours far from each other; 0 for
-            customers that are all different.
+        among: known customers that there are, of whom each is taken in its turn, neighbours far from each other; 0
+            for customers that are all different.
         numbers: how many addresses there are on the other side, from ``fixed`` on, taken in turns; only where the
             source varies.
         lanes: texts go to so many customers in turns, and begin with their running number in ten digits; 0 for
@@ -112,7 +113,7 @@ class Template:
             lanes, share = self._lanes, self._share
             return [FIRST_CUSTOMER + at // share * lanes + at % share % lanes for at in places]
         if self._among:
-            return [FIRST_CUSTOMER + at * STRIDE % self._among for at in places]
+            return [FIRST_KNOWN + at * STRIDE % self._among for at in places]
         spread, apart = self._spread, self._apart
         return [FIRST_CUSTOMER + at % spread * apart + at // spread for at in places]
 

@@ -186,7 +186,7 @@ def towards_desk(
     Args:
         to: the number that they are sent to.
         numbers: how many there are from this one on; they are taken in turns.
-        among: customers that there are, taken in turns; 0 for customers that are all new.
+        among: known customers that there are, taken in turns; 0 for customers that are all new.
     """
     desk.ask("reset")
     spent = Spent(run, hub)

@@ -40,12 +40,11 @@ def links(run: Run) -> None:
     """Texts dealt out over more and more links."""
     for size in run.options.links:
         with ExitStack() as stack:
-            ports = free_ports(size)
-            more = "".join(LINK.format(at=at, port=port, password=PASSWORD) for at, port in enumerate(ports))
-            place = run.place(more)
+            (port,) = free_ports(1)  # one carrier with many names: to the hub, links are links
+            place = run.place("".join(LINK.format(at=at, port=port, password=PASSWORD) for at in range(size)))
             carrier, esme = (stack.enter_context(Tool(f"loadtests.{name}")) for name in ("smsc_sink", "esme"))
-            for port in (place.carrier_port, *ports):
-                carrier.ask("listen", port=port)
+            for each in (place.carrier_port, port):
+                carrier.ask("listen", port=each)
             begun = time.monotonic()
             hub = stack.enter_context(HubProcess(place))
             carrier.ask("bound", 120, binds=size + 1)  # and the one that is in every configuration
