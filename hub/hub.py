@@ -109,6 +109,7 @@ class Hub:
     Attributes:
         is_upkeeper: whether this node does what is to be done once for all nodes.
         ways: all endpoints, by name: those whose lanes are here, and those of other nodes.
+        wanted: called when an endpoint would take something whose lanes are at another node.
 
     Raises: OSError: a file that the filters go by cannot be read.
     """
@@ -131,6 +132,7 @@ class Hub:
         self.ways = Ways()
         self._may_give = may_give
         self._rung = trio.Event()
+        self.wanted: Callable[[], None] = lambda: None
         self.clock = clock
         self.directory = directory
         self.counters = Counters()
@@ -224,6 +226,8 @@ class Hub:
         dispatcher = self._dispatchers.get(endpoint)
         if dispatcher is not None:  # one that was taken off the road may still have sessions that end
             dispatcher.wake()
+        elif endpoint in self.ways:
+            self.wanted()  # sessions are here, and the lanes at another node
 
     # --- wiring ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +255,11 @@ class Hub:
     def is_here(self, endpoint: str) -> bool:
         """Whether the lanes of an endpoint are on this node."""
         return endpoint in self._dispatchers
+
+    def keep_house(self) -> None:
+        """Do from now on what is to be done once for all nodes."""
+        self.is_upkeeper = True
+        self._opt_out_follower.look_again()
 
     def rung(self) -> None:
         """Another node says that it has journalled something for endpoints whose lanes may be here."""

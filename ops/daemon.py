@@ -31,11 +31,14 @@ import trio
 from prometheus_client.registry import Collector
 
 from hub import Hub, wall_clock_us
+from hub.cluster import Cluster, Fenced
+from hub.dispatch import always
 from hub.retry import RetryWaits
 from ops import logs, metrics, schema, web, wiring
 from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
+from ops.clustering import join_cluster
 from ops.config import Config
 from ops.endpoint_metrics import EndpointMetrics
 from ops.endpoints import Endpoints
@@ -85,6 +88,7 @@ class Daemon:
         api_counts: what was asked of the control interface.
         spans: traces batches; None when no collector is named.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
+        cluster: what it has to do with other nodes; None when it is alone.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
     """
@@ -97,7 +101,9 @@ class Daemon:
         answers: EnumLookup | None = None,
         supervisor: Supervisor = NOBODY,
         spans: Spans | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        self.cluster = cluster
         self.answers = answers
         self.spans = spans
         self.store = store
@@ -112,12 +118,16 @@ class Daemon:
         self.store_watch = StoreWatch(store, hub.clock, folders_of(config), hub.statistics)
         self.ports: dict[str, int] = {}
         self.draining = False
+        if cluster is not None:
+            hub.wanted = cluster.look
         self._shutdown = trio.Event()
         self._stopped = trio.Event()
         self._server_tls = _server_context(config) if config.smpp.tls_port else None
         self._listening: list[SmppAccounts] = []
         self.endpoints = Endpoints(hub, self.observer, lambda: self.config.limits.drain_s, self._server_tls)
-        self.reloader = Reloader(config, store, self.endpoints, self._keep_to, supervisor)
+        self.reloader = Reloader(
+            config, store, self.endpoints, self._keep_to, supervisor, lambda: self.hub.is_upkeeper
+        )
 
     @property
     def config(self) -> Config:
@@ -169,13 +179,13 @@ class Daemon:
         """Serve until ``stop`` or cancellation."""
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
-            if self.charging is not None:
-                await lasting.start(self.charging.run)  # from here on the feed is kept for it
-            lasting.start_soon(self.publisher.run)
+            if self.cluster is None:
+                await self._begin_services(lasting)
+            else:
+                lasting.start_soon(self._await_services, self.cluster, lasting)
+                await lasting.start(self.cluster.run, self.hub, self.endpoints)
             if self.answers is not None:
                 lasting.start_soon(self.answers.run)
-            lasting.start_soon(self.keeper.run)
-            lasting.start_soon(self.letters.run)
             await self.reloader.begin()
             # Not among the sessions: they never end, and stopping waits for those to end.
             await lasting.start(self.endpoints.do_chores)
@@ -191,12 +201,30 @@ class Daemon:
                 await self._shutdown.wait()
                 drain_s = self.config.limits.drain_s
                 log.info("stopping", drain_s=drain_s)
+                if self.cluster is not None:
+                    self.cluster.is_leaving = True
                 sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
             with trio.move_on_after(RELEASE_S):
                 await self.hub.release()
+                if self.cluster is not None:
+                    await self.cluster.leave(self.store)
             lasting.cancel_scope.cancel()
         self._stopped.set()
         log.info("stopped")
+
+    async def _begin_services(self, nursery: trio.Nursery) -> None:
+        """Start what is there once, however many nodes there are."""
+        if self.charging is not None:
+            await nursery.start(self.charging.run)  # from here on the feed is kept for it
+        nursery.start_soon(self.publisher.run)
+        nursery.start_soon(self.keeper.run)
+        nursery.start_soon(self.letters.run)
+
+    async def _await_services(self, cluster: Cluster, nursery: trio.Nursery) -> None:
+        """Start them should this node get their lease. It keeps that until it ends."""
+        await cluster.has_services.wait()
+        self.hub.keep_house()
+        await self._begin_services(nursery)
 
     async def _keep_to(self, config: Config) -> None:
         """Keep to the live settings of another file. Raises: OSError, with nothing changed."""
@@ -227,9 +255,11 @@ class Daemon:
                 lock_out=lock_out,
                 binds=binds,
                 waits=self.hub.has_waiting if not self.ports else None,  # who is called is called from one port
+                proxies=smpp.proxy_networks,
             )
             with _named(f"{name} {smpp.host}:{port}"):
-                listeners = await sessions.start(accounts.run, smpp.host, port, self._shutdown)
+                run = partial(accounts.run, reuse_port=smpp.reuse_port)
+                listeners = await sessions.start(run, smpp.host, port, self._shutdown)
             self.ports[name] = listeners[0].socket.getsockname()[1]
             self._listening.append(accounts)
             log.info("listening", what=name, host=smpp.host, port=self.ports[name])
@@ -280,7 +310,7 @@ class Daemon:
 
     def _is_ready(self) -> dict[str, bool]:
         """What readiness is made of; all must be true."""
-        return {"accepting": not self.draining}
+        return {"accepting": not self.draining, "leases": self.cluster is None or self.cluster.is_fresh()}
 
 
 def _server_context(config: Config) -> ssl.SSLContext:
@@ -340,8 +370,9 @@ async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncI
     await trio.to_thread.run_sync(schema.prepare, url)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     limits = config.limits
+    cluster, guard = await join_cluster(config, url)
     async with open_store(
-        url, config.node.id, config.store.synchronous, max_pending_rows=limits.store_backlog
+        url, config.node.id, config.store.synchronous, max_pending_rows=limits.store_backlog, guard=guard
     ) as store:
         if config.entries:
             applied = await apply_config(config, store, who=f"file {config.path}")
@@ -359,8 +390,9 @@ async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncI
             **_limits_of(config),
             filters=wiring.filter_settings(config.filters),
             answers=answers,
+            may_give=cluster.is_fresh if cluster is not None else always,
         )
-        daemon = Daemon(config, store, hub, answers, supervisor, spans)
+        daemon = Daemon(config, store, hub, answers, supervisor, spans, cluster)
         daemon.attach(directory)
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)
@@ -393,10 +425,24 @@ def _calm_collector() -> Iterator[None]:
 async def run_daemon(config: Config, on_ready: Callable[[Daemon], Any] | None = None) -> None:
     """Run until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read its file again.
 
+    A node that others have fenced starts from anew: what it held in memory is theirs, or in the store.
+
     Args:
         config: checked.
         on_ready: called once everything listens.
     """
+    while True:
+        is_fenced = False
+        try:
+            await _run_once(config, on_ready)
+        except* Fenced:
+            is_fenced = True
+        if not is_fenced:
+            return
+        log.error("fenced: others have taken over from this node, it starts from anew", node=config.node.id)
+
+
+async def _run_once(config: Config, on_ready: Callable[[Daemon], Any] | None) -> None:
     supervisor = Supervisor()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with open_daemon(config, supervisor) as daemon, trio.open_nursery() as nursery:

@@ -10,6 +10,9 @@ by the plan (``ops.plan``) in an order in which nothing that was acknowledged ca
 4. what must part does so in peace: it takes no more, waits for the answers to what is on the wire, unbinds. What was
    restarted takes over its settings and binds again, its lanes never knew; what was removed is taken off the road, and
    what waits for it stays in the store.
+
+Of several nodes on one database each makes all endpoints, and runs those whose leases it holds (``hub.cluster``): the
+others stand by, so that texts can be led to them. Accounts may be bound anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import math
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -115,6 +118,7 @@ class Endpoints:
     Attributes:
         links, groups, accounts, desks: by name (accounts: by system_id).
         known: what is served, by endpoint.
+        leased: of several nodes' endpoints, those whose lanes are here.
     """
 
     def __init__(
@@ -130,6 +134,10 @@ class Endpoints:
         self.accounts: dict[str, SmppAccount] = {}
         self.desks: dict[str, XmppDesk] = {}
         self.known: dict[str, Known] = {}
+        self.leased: set[str] = set()
+        self._partings = 0
+        self._all_parted = trio.Event()
+        self._is_following = False
         self._hub = hub
         self._observer = observer
         self._drain_s = drain_s
@@ -213,6 +221,15 @@ class Endpoints:
         Cancellation: leaves it half done; the next one goes on from there.
         Raises: StoreError: the snapshot is not in force, though what is new may be on the road already.
         """
+        self._is_following = True
+        try:
+            while self._partings:  # with other nodes: two that end one endpoint would be in each other's way
+                await self._all_parted.wait()
+            return await self._follow(prepared)
+        finally:
+            self._is_following = False
+
+    async def _follow(self, prepared: Prepared) -> Followed:
         changes, known = prepared.changes, prepared.known
         directory = prepared.directory
         if prepared.troubles:  # not all that is provisioned serves: no text may be led to what does not
@@ -250,8 +267,65 @@ class Endpoints:
             endpoint = self.accounts[entry.system_id] = SmppAccount(settings, hub, hub.clock)
         else:
             endpoint = self.desks[entry.name] = XmppDesk(settings, hub, self._threads, clock_us=hub.clock)
-        # A group's parts go by the group's policy, whichever of its links they were on.
-        hub.attach(endpoint, hold_in_doubt=_holds(entry))
+        if hub.store.is_shared and name not in self.leased:
+            hub.stand_by(endpoint)
+        else:  # a group's parts go by the group's policy, whichever of its links they were on
+            hub.attach(endpoint, hold_in_doubt=_holds(entry))
+
+    # --- with other nodes: hub.cluster.Holder ------------------------------------------------------------------------
+
+    async def take(self, endpoints: Sequence[str]) -> None:
+        """The lanes of these are here from now on: serve them. Does not wait."""
+        await trio.lowlevel.checkpoint()
+        self.leased.update(endpoints)
+        for name in sorted(endpoints, key=_makers_first):
+            known = self.known.get(name)
+            if known is None or self._hub.is_here(name):  # it may be provisioned already, and not known here yet
+                continue
+            endpoint = self._endpoint(name)
+            if isinstance(endpoint, SmppGroup):
+                endpoint.adopt(endpoint.settings, self.links)
+            self._hub.attach(endpoint, hold_in_doubt=_holds(known.entry))
+            self._start(name)
+
+    async def part(self, endpoint: str) -> bool:
+        """End an endpoint's sessions in peace and take its lanes off the road, for another node.
+
+        Returns: False when that cannot be now: the endpoints are being brought to another snapshot, or all end.
+        """
+        if self._is_following or self._ending:
+            return False
+        self._partings += 1
+        try:
+            self.leased.discard(endpoint)
+            if self._hub.is_here(endpoint):
+                await self._part(endpoint)
+        finally:
+            self._partings -= 1
+            if not self._partings:
+                self._all_parted.set()
+                self._all_parted = trio.Event()
+        return not self._ending
+
+    async def _part(self, name: str) -> None:
+        endpoint = self._endpoint(name)
+        if isinstance(endpoint, SmppGroup):
+            endpoint.close()
+        await self._halt(name)
+        if self._ending:
+            return
+        if not await self._hub.detach(name, DETACH_S, for_another=True):
+            log.warning("an endpoint was handed over with answers outstanding: these are in doubt", endpoint=name)
+        chores = self._chores.pop(name, None)
+        if chores is not None:
+            chores.cancel()
+        if isinstance(endpoint, XmppDesk):
+            endpoint.reopen()
+
+    def is_bound(self, endpoint: str) -> bool:
+        """Whether an account has sessions on this node."""
+        account = self.accounts.get(endpoint.partition(":")[2])
+        return account is not None and bool(account.sessions)
 
     def _endpoint(self, name: str) -> Any:
         kind, _, key = name.partition(":")
@@ -368,9 +442,11 @@ class Endpoints:
 
     def _start(self, name: str) -> None:
         """Begin an endpoint's life, or its chores; when the daemon is not running yet, ``run`` does so."""
+        if not self._hub.is_here(name):
+            return
         self._start_chores(name)
         kind = name.partition(":")[0]
-        if self._sessions is None or kind not in ("link", "desk"):
+        if self._sessions is None or kind not in ("link", "desk") or name in self._lives:
             return
         life = self._lives[name] = _Life()
         endpoint = self._endpoint(name)
@@ -378,7 +454,8 @@ class Endpoints:
         self._sessions.start_soon(self._live, name, run, life)
 
     def _start_chores(self, name: str) -> None:
-        if self._chore_nursery is not None and name.startswith(("group:", "account:")) and name not in self._chores:
+        has_chores = name.startswith(("group:", "account:")) and self._hub.is_here(name)
+        if self._chore_nursery is not None and has_chores and name not in self._chores:
             scope = self._chores[name] = trio.CancelScope()
             self._chore_nursery.start_soon(_within, scope, self._endpoint(name).do_chores)
 

@@ -95,6 +95,7 @@ class Reloader:
         endpoints: those of the daemon.
         keep_to: makes the daemon keep to the live settings of another file. Raises OSError with nothing changed.
         supervisor: hears when a reload begins and is over.
+        answers: whether it is this node that answers what the command line asks; the others follow the catalog.
 
     Attributes:
         outcomes: state → reloads that ended so since the start.
@@ -110,7 +111,9 @@ class Reloader:
         endpoints: Endpoints,
         keep_to: Callable[[Config], Awaitable[None]],
         supervisor: Supervisor,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._answers = answers
         self._supervisor = supervisor
         self._started = self.config = config
         self._store = store
@@ -189,8 +192,9 @@ class Reloader:
         while True:
             await trio.sleep(self.config.limits.reload_s)
             try:
-                for request in await self._store.read(reload_requests.asked):
-                    await self._answer(request)
+                if self._answers():
+                    for request in await self._store.read(reload_requests.asked):
+                        await self._answer(request)
                 await self.follow()
             except StoreError as error:
                 log.warning("the catalog could not be read", error=type(error).__name__)
@@ -202,7 +206,8 @@ class Reloader:
     async def begin(self) -> None:
         """The daemon has started: what was asked before is answered by that. Raises: StoreError."""
         self.revision = await self._store.read(revision)
-        await self._store.transact(reload_requests.void)
+        if not self._store.is_shared:  # another node may be about to answer
+            await self._store.transact(reload_requests.void)
 
     async def _answer(self, request: ReloadRequest) -> None:
         await self._store.transact(lambda tx: reload_requests.note(tx, request.id, "running"))
