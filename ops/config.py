@@ -21,6 +21,7 @@ import msgspec
 import sqlalchemy
 
 from ops.enum_settings import EnumSettings, enum_contradictions
+from ops.redis_settings import RedisSettings, redis_contradictions
 from ops.settings import (
     SECTIONS,
     TABLES,
@@ -87,8 +88,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the file's name; empty when there is none.
-        store, node, smpp, metrics, api, log, limits, filters, enum, archive, charging,
-            tracing: the sections.
+        store, node, cluster, smpp, metrics, api, log, limits, filters, enum, archive, charging,
+            tracing, redis: the sections.
         entries: what the provisioning tables hold; accounts with passwords not hashed yet.
         lines: the line of each entry, beside ``entries``.
         overrides: what ``--set`` gave beside the file, which holds when the file is read again.
@@ -109,6 +110,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tracing: TracingSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
+    redis: RedisSettings
     overrides: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
@@ -385,6 +387,8 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
         elif sqlalchemy.make_url(section.url).password is not None:
             yield "password", "is given in the URL as well: keep one"
 
+    if isinstance(section, RedisSettings):
+        yield from redis_contradictions(section)
 
 def _api_contradictions(api: ApiSettings) -> Iterator[tuple[str, str]]:
     if bool(api.tls_cert_file) != bool(api.tls_key_file):

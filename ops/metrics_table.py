@@ -539,6 +539,57 @@ _SERVICES = (
     ),
 )
 
+_REDIS = tuple(
+    msgspec.structs.replace(row, only=row.only or "`[redis] url` is set")
+    for row in (
+        MetricRow(
+            "smshub_redis_up",
+            GAUGE,
+            (),
+            "1 when Redis answered the last time it was asked",
+            "nothing stops without it, nodes only wake each other later: [RedisDown](../howto/watch.md#redisdown)",
+        ),
+        MetricRow(
+            "smshub_redis_failures_total",
+            COUNTER,
+            ("reason",),
+            "calls of Redis that failed: away, timeout, credentials, loading, read-only, full (`maxmemory`), "
+            "not-allowed (its ACL), refused",
+            "by `reason`; see [Redis](../howto/redis.md)",
+        ),
+        MetricRow(
+            "smshub_redis_bells_total",
+            COUNTER,
+            ("what",),
+            "messages by which nodes wake each other: sent, heard, unreadable (not ours: a `prefix` that others use)",
+        ),
+        MetricRow(
+            "smshub_redis_stream_events_total",
+            COUNTER,
+            ("result",),
+            "events for the [stream](feed-stream.md): added, repeated (it had them), refused (it has others by these ids)",
+            "any refused: the stream is another store's, or the store was set back; the log says what to do",
+            only="`[redis] feed_stream` is on, on the node that relays",
+        ),
+        MetricRow(
+            "smshub_redis_stream_lag_seconds",
+            GAUGE,
+            (),
+            "age of the oldest event that is not in the stream yet, 0 when none waits",
+            "the log, and `smshub_redis_failures_total`",
+            only="`[redis] feed_stream` is on, on the node that relays",
+        ),
+        MetricRow(
+            "smshub_redis_stream_losses_total",
+            COUNTER,
+            (),
+            "how often the stream was found to have lost events; they are relayed again",
+            "Redis fails over to replicas that are behind, or is emptied",
+            only="`[redis] feed_stream` is on, on the node that relays",
+        ),
+    )
+)
+
 SECTIONS: Final[dict[str, tuple[MetricRow, ...]]] = {
     "The message path": _EVENTS,
     "Links, accounts and desks": _ENDPOINTS,
@@ -546,6 +597,7 @@ SECTIONS: Final[dict[str, tuple[MetricRow, ...]]] = {
     "The store": _STORE,
     "Provisioning": _PROVISIONING,
     "Services and the daemon": _SERVICES,
+    "Redis": _REDIS,
 }
 """All metrics of the hub's own, by the heading under which the reference has them."""
 

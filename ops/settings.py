@@ -18,6 +18,7 @@ import sqlalchemy
 from ops.archive.making import read_target
 from ops.enum_settings import EnumSettings
 from ops.plan import NEW_SESSION, how_it_takes
+from ops.redis_settings import RedisSettings
 from ops.tracing_settings import TracingSettings
 from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
@@ -342,6 +343,7 @@ def _table(
     for field in fields:
         cells = [*reference_row(field), *([holds(field)] if holds is not None else [])]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    "redis": RedisSettings,
 
 
 def _holds(field: Field) -> str:

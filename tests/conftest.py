@@ -75,6 +75,7 @@ _PROGRAMS = {
     "BIND": ["named", "-v"],
     "Knot": ["knotd", "--version"],
     "curl": ["curl", "--version"],
+    "Redis": ["redis-server", "--version"],
     "node": ["node", "--version"],
 }
 _PEERS = ["slixmpp", "smpplib", "zeep"]

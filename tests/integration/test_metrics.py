@@ -18,6 +18,7 @@ from provisioning import Directory
 from store import open_store
 
 TRACING = {"smshub_spans_total"}
+REDIS = {name for name in METRICS if name.startswith("smshub_redis_")}  # tests/integration/test_redis_link.py
 
 
 async def scrape(port: int) -> str:
