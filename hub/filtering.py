@@ -28,12 +28,20 @@ from hub.url_list import UrlList, read_list
 from hub.volumes import ExpectedVolumes
 from provisioning import CallCentre, Directory
 from provisioning.authority import day_of as day_named
-from store import Op, Store, Transaction, Upsert
+from store import Op, SelectByKeys, Store, Transaction, Upsert
 
 SAY_AGAIN_US: Final = 60_000_000  # one line a minute for each endpoint and filter
 URL_LIST_US: Final = 5_000_000  # between two looks at the file
 TRY_AGAIN_S: Final = 1.0
 
+_add_account_day = Upsert(
+    account_day,
+    ("account", "day", "taken"),
+    conflict=("account", "day"),
+    update=(),
+    expressions={"taken": "account_day.taken + excluded.taken"},
+)
+_select_account_days = SelectByKeys(account_day, ("account", "day", "taken"), key=("account", "day"))
 write_account_day = Upsert(account_day, ("account", "day", "taken"), conflict=("account", "day"), update=("taken",))
 
 log = structlog.get_logger("hub.filters")
@@ -77,6 +85,7 @@ class Filtering:
         self._url_stamp: tuple[int, ...] = ()
         self._url_looked_us = clock()
         self._loaded = False
+        self._written: dict[tuple[str, int], int] = {}  # (account, day) → what all nodes had counted, of several
         if settings.url_list_file:
             self._url_stamp = _stamp(settings.url_list_file)
             self._exchange_urls(*_read_hosts(settings.url_list_file))
@@ -209,6 +218,7 @@ class Filtering:
 
         rows = await self._store.read(work)
         self.filters.quotas.load(now_us, [(account, taken) for account, taken in rows])
+        self._written = {(account, day_of(now_us)): taken for account, taken in rows}
 
     def taken_today(self) -> dict[str, int]:
         """Account's endpoint → what it has sent today, of accounts with a daily limit."""
@@ -220,10 +230,30 @@ class Filtering:
         if not rows:
             return
         try:
-            await self._store.commit([Op(write_account_day, rows)])
+            if self._store.is_shared:
+                await self._add(rows)
+            else:
+                await self._store.commit([Op(write_account_day, rows)])
         except BaseException:
             self.filters.quotas.unwritten(rows)
             raise
+
+    async def _add(self, rows: Sequence[tuple[str, int, int]]) -> None:
+        """Add what was counted here to what all nodes have counted, and learn of that."""
+        written = self._written
+        more = [(account, day, taken - written.get((account, day), 0)) for account, day, taken in rows]
+
+        def work(tx: Transaction) -> list[Any]:
+            tx.write(Op(_add_account_day, more))
+            return tx.select(_select_account_days, [row[:2] for row in more])
+
+        totals = {(row[0], row[1]): row[2] for row in await self._store.transact(work)}
+        for account, day, taken in rows:
+            total = totals.get((account, day), taken)
+            written[account, day] = total
+            self.filters.quotas.learn(account, day, total - taken)
+        newest = max(day for _, day in written)
+        self._written = {key: taken for key, taken in written.items() if key[1] >= newest - 1}
 
     async def do_chores(self) -> None:
         """Once a second: write counts down, look whether the URL list's file has changed. Raises: StoreError."""

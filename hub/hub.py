@@ -146,9 +146,9 @@ class Hub:
             store, clock, self.ways, lambda: self.directory, self.counters, self._opt_outs, part_wait_us
         )
         self._outcomes = Outcomes(store, clock, self._dispatchers, self.ways, self.counters, waits)
-        self._requests = Requests(store, clock, self._dispatchers, self._outcomes)
+        self._requests = Requests(store, clock, self._dispatchers, self.ways, self._outcomes)
         self._operator_requests = OperatorRequests(
-            store, clock, self._dispatchers, self._end_unwanted, self._opt_out_follower.spares
+            store, clock, self._dispatchers, self._end_unwanted, self._opt_out_follower.spares, self._ends
         )
         self._alerts = Alerts()
         self._nursery: trio.Nursery | None = None
@@ -428,6 +428,7 @@ class Hub:
             try:
                 while await self._hear_once():
                     pass
+                await self._requests.carry_out()
             except StoreError as error:
                 log.warning("the store refused, bells are looked at again", error=type(error).__name__)
             with trio.move_on_after(HEAR_S):
@@ -490,6 +491,8 @@ class Hub:
         if not self.is_upkeeper:
             return
         now_us = self.clock()
+        if self.store.is_shared:
+            await self._requests.errands.forget_old(now_us)
         forgotten = operations.FORGET_PAGE
         while forgotten >= operations.FORGET_PAGE:
             forgotten = await self.store.transact(lambda tx: operations.forget_parked(tx, now_us))

@@ -156,6 +156,12 @@ def done(tx: Transaction, carried_out: Sequence[Request]) -> None:
     tx.sql.execute(delete(operator_request).where(operator_request.c.id.in_(ids)))
 
 
+def endpoints_of(tx: Transaction, message_ids: Sequence[int]) -> dict[int, str]:
+    """Where messages go, by id; those that are gone are not in it."""
+    rows = tx.sql.execute(select(message.c.id, message.c.endpoint).where(message.c.id.in_(message_ids))).all()
+    return {row[0]: row[1] for row in rows}
+
+
 def standing(tx: Transaction, message_id: int) -> journal.Standing | None:
     """A message and where it stands, or None."""
     rows = tx.select(journal.select_messages, [(message_id,)])

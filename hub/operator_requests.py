@@ -34,6 +34,7 @@ class OperatorRequests:
         dispatchers: by endpoint name; the hub's, live.
         end_unwanted: ends messages that wait, and those that are being given should they come back.
         spares: whether a dead letter may not be sent again, since who it is to is out.
+        ends: whether it is this node that does something about an endpoint's messages; "" for those that are gone.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class OperatorRequests:
         dispatchers: Mapping[str, Dispatcher],
         end_unwanted: EndUnwanted,
         spares: Spares,
+        ends: Callable[[str], bool],
     ) -> None:
+        self._ends = ends
         self._store = store
         self._clock = clock
         self._dispatchers = dispatchers
@@ -56,8 +59,11 @@ class OperatorRequests:
         Cancellation: what was not done stays asked for.
         Raises: StoreError, likewise.
         """
-        while page := await self._store.read(operations.requests):
-            for verb, same in groupby(page, key=lambda request: request.verb):
+        last_id = 0
+        while page := await self._store.read(lambda tx, last_id=last_id: operations.requests(tx, last_id)):  # type: ignore[misc]
+            last_id = page[-1].id
+            own = await self._own(page) if self._store.is_shared else page
+            for verb, same in groupby(own, key=lambda request: request.verb):
                 asked = list(same)
                 ids = list(dict.fromkeys(request.message_id for request in asked))
                 if verb == "drop":
@@ -66,6 +72,12 @@ class OperatorRequests:
                     await self._retry(ids)
                 await self._store.transact(lambda tx, asked=asked: operations.done(tx, asked))  # type: ignore[misc]
                 self._tell(verb, asked)
+
+    async def _own(self, page: Sequence[Request]) -> list[Request]:
+        """Those requests that are for this node, of several."""
+        ids = [request.message_id for request in page]
+        endpoints = await self._store.read(lambda tx: operations.endpoints_of(tx, ids))
+        return [request for request in page if self._ends(endpoints.get(request.message_id, ""))]
 
     @staticmethod
     def _tell(verb: str, asked: Sequence[Request]) -> None:

@@ -67,6 +67,13 @@ class Quotas:
         self._changed.clear()
         return rows
 
+    def learn(self, account: str, day: int, others: int) -> None:
+        """Other nodes have counted so many more for an account on a day."""
+        if day == self._day:
+            self._taken[account] = self._taken.get(account, 0) + others
+        if (account, day) in self._changed:
+            self._changed[account, day] += others
+
     def unwritten(self, rows: Iterable[tuple[str, int, int]]) -> None:
         """What ``changed`` gave could not be written: give it again, unless more was counted meanwhile."""
         for account, day, taken in rows:

@@ -14,6 +14,8 @@ row is changed. An answer is given when that is on disk.
 | a part of it is on the wire, was handed over, or may have been | no | no |
 | handed over, ended | no | no |
 
+Of a text whose lane another node holds, that node is asked (``hub.errands``).
+
 Of texts to a call centre none is replaced: their words have decided on their conversation already.
 """
 
@@ -28,6 +30,8 @@ from sqlalchemy import Select, select
 
 from hub import feed, journal, operations, receipts
 from hub.dispatch import Dispatcher
+from hub.elsewhere import Ways
+from hub.errands import Asked, Cancel, Errands, Replace
 from hub.intake import MAX_TEXT_CHARACTERS
 from hub.model import Effect, Fate, Kind, Message, Name, ReceiptState, State
 from hub.outcomes import WORDS, Outcomes
@@ -198,13 +202,21 @@ class Requests:
     Args:
         store: the journal's store.
         clock: now in microseconds.
-        dispatchers: by endpoint name; the hub's, live.
+        dispatchers: by endpoint name, of those whose lanes are here; the hub's, live.
+        ways: by endpoint name, of all; the hub's, live.
         outcomes: the hub's.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], int], dispatchers: Mapping[str, Dispatcher], outcomes: Outcomes
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        dispatchers: Mapping[str, Dispatcher],
+        ways: Ways,
+        outcomes: Outcomes,
     ) -> None:
+        self._ways = ways
+        self.errands = Errands(store, lambda endpoints: ways.ring(endpoints))
         self._store = store
         self._clock = clock
         self._dispatchers = dispatchers
@@ -260,6 +272,9 @@ class Requests:
             if dispatcher is not None:
                 cancelled += await self._withdraw(dispatcher, ids)
                 continue
+            if endpoint in self._ways:
+                cancelled += await self.errands.ask(endpoint, Cancel(ids))
+                continue
             async with self._burying:
                 pending = await self._store.read(lambda tx, ids=ids: operations.standings(tx, ids))  # type: ignore[misc]
                 untouched = [standing for standing in pending if _is_untouched(standing, None)]
@@ -298,6 +313,8 @@ class Requests:
             return Effect.UNKNOWN
         dispatcher = self._dispatchers.get(found.rows[0][4]) if found.whole else None
         message_id = name.message_id
+        if dispatcher is None and found.whole and found.rows[0][4] in self._ways:
+            return await self._replace_elsewhere(found.rows[0], rewrite)
         if dispatcher is None or not dispatcher.lay_hold(message_id):
             return Effect.IMPOSSIBLE
         rewritten: journal.Standing | None = None
@@ -305,17 +322,53 @@ class Requests:
             pending = await self._store.read(lambda tx: operations.standings(tx, [message_id]))
             if not pending or pending[0].attempts or not _is_untouched(pending[0], dispatcher.held.get(message_id)):
                 return Effect.IMPOSSIBLE
-            before = pending[0].message
-            # A text to a call centre has begun or gone on with a conversation by its words: they stay what they were.
-            changed = rewrite(before) if not before.call_centre else None
-            if changed is None or len(changed.text) > MAX_TEXT_CHARACTERS:
+            changed = _changed(pending[0].message, rewrite)
+            if changed is None:
                 return Effect.IMPOSSIBLE
-            changed = msgspec.structs.replace(changed, text=mended(changed.text))
             standing = journal.Standing(changed, State.QUEUED, 0, 0, changed.not_before_us, 0)
             rewritten = standing if await self._write(standing) else None
         finally:
             dispatcher.let_go(message_id, self._clock(), rewritten)
         return Effect.DONE if rewritten is not None else Effect.IMPOSSIBLE
+
+    async def _replace_elsewhere(self, row: Sequence[Any], rewrite: Callable[[Message], Message | None]) -> Effect:
+        """Replace a text whose lane another node holds."""
+        if row[2] not in operations.PENDING or not _is_untouched(journal.standing_of(row), None):
+            return Effect.IMPOSSIBLE
+        changed = _changed(journal.message_of(row), rewrite)
+        if changed is None:
+            return Effect.IMPOSSIBLE
+        what = Replace(list(journal.row_of(changed, State.QUEUED)), row[20])
+        return Effect.DONE if await self.errands.ask(row[4], what) else Effect.IMPOSSIBLE
+
+    # --- what other nodes ask ----------------------------------------------------------------------------------------
+
+    async def carry_out(self) -> None:
+        """Do what other nodes ask of this one. Raises: StoreError."""
+        await self.errands.carry_out(list(self._dispatchers), self._oblige)
+
+    async def _oblige(self, asked: Asked) -> int:
+        dispatcher = self._dispatchers.get(asked.endpoint)
+        if dispatcher is None:  # it has moved on: who asked will ask again
+            return 0
+        if isinstance(asked.what, Cancel):
+            return await self._withdraw(dispatcher, asked.what.message_ids)
+        row, message_id, rewritten = asked.what.row, int(asked.what.row[0]), None
+        if not dispatcher.lay_hold(message_id):
+            return 0
+        try:
+            rows = await self._store.read(lambda tx: tx.select(journal.select_messages, [(message_id,)]))
+            if not rows or rows[0][2] not in operations.PENDING or rows[0][20] != asked.what.body:
+                return 0
+            before = journal.standing_of(rows[0])
+            if before.attempts or not _is_untouched(before, dispatcher.held.get(message_id)):
+                return 0
+            changed = journal.message_of(row)
+            standing = journal.Standing(changed, State.QUEUED, 0, 0, changed.not_before_us, 0)
+            rewritten = standing if await self._write(standing) else None
+        finally:
+            dispatcher.let_go(message_id, self._clock(), rewritten)
+        return int(rewritten is not None)
 
     async def _write(self, standing: journal.Standing) -> bool:
         """Write a text's row anew. Returns: whether that is done; its text is held all the while.
@@ -347,6 +400,15 @@ class Requests:
             except StoreError:
                 continue
             return bool(rows) and rows[0][20] == row[20] and rows[0][10] == row[10]
+
+
+def _changed(before: Message, rewrite: Callable[[Message], Message | None]) -> Message | None:
+    """What a text is to be from now on; None when it stays what it is."""
+    # A text to a call centre has begun or gone on with a conversation by its words: they stay what they were.
+    changed = rewrite(before) if not before.call_centre else None
+    if changed is None or len(changed.text) > MAX_TEXT_CHARACTERS:
+        return None
+    return msgspec.structs.replace(changed, text=mended(changed.text))
 
 
 def _is_cancelled(row: Sequence[Any]) -> bool:
