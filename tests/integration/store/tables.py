@@ -46,6 +46,7 @@ child = sa.Table(
 
 COLUMNS = ("id", "kind", "text", "data", "weight", "is_open", "order")
 add_note = Insert(note, COLUMNS)
+add_text = Insert(note, ("id", "kind", "text", "is_open"))
 set_note = Update(note, key="id", set=("text", "data", "order"))
 try_note = Update(note, key="id", expressions={"attempts": "attempts + 1"}, where="kind < 50")
 put_note = Upsert(
@@ -60,6 +61,7 @@ drop_note = Delete(note, "id")
 drop_light = Delete(note, "id", where="kind % 2 = 0")
 notes = SelectByKeys(note, (*COLUMNS, "attempts"), key="id")
 texts = SelectByKeys(note, ("id", "text", "data"), key="text")
+texts_alone = SelectByKeys(note, ("id", "text"), key="id")
 heavy = SelectByKeys(note, ("id",), key="id", where="kind % 10 > 5")
 
 add_pair = Insert(pair, ("a", "b", "n"))

@@ -46,8 +46,9 @@ by_id = SelectByKeys(note, by_kind.columns, key="id")
 NOTE_COLUMNS = by_kind.columns
 
 ids = st.integers(0, 4)
-kinds = st.sampled_from([0, 1, 2, 60, 100])  # 100 breaks a check, 60 is past the condition of try_note
-words = st.sampled_from(["a", "b", "ü'\"\\%", None])
+BROKEN = 100  # breaks a check
+kinds = st.sampled_from([0, 1, 2, 60, BROKEN])  # 60 is past the condition of try_note
+words = st.sampled_from(["a", "b", "ü'\"\\%", "\n\\.\n", "null", None])
 
 
 def rows(*values, max_size=4):
@@ -166,6 +167,22 @@ class Model:
         return found, sorted((*key, n) for key, n in self.pairs.items())
 
 
+def agree(answers, expected, group):
+    """Whether a store answers a group as the model does. Of several rows that are wrong it may name any."""
+    return all(
+        answer == wanted or ({answer, wanted} == {"StoreConflict", "StoreRefused"} and any(map(is_broken, ops)))
+        for answer, wanted, (_, ops) in zip(map(hashable, answers), map(hashable, expected), group, strict=True)
+    )
+
+
+def is_broken(op):
+    return op.statement in (add, put, keep) and any(row[1] == BROKEN for row in op.rows)
+
+
+def hashable(answer):
+    return tuple(answer) if isinstance(answer, list) else answer
+
+
 # --- The two stores -------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +278,7 @@ def test_all_agree(stores, scale):
         def submit(self, group):
             expected = [self.model.submit(how, ops) for how, ops in group]
             for answers in stores.each(submit_group, group):
-                assert answers == expected
+                assert agree(answers, expected, group), (answers, expected)
 
         @invariant()
         def same(self):

@@ -21,6 +21,7 @@ from tests.integration.store.tables import (
     add_child,
     add_note,
     add_pair,
+    add_text,
     child,
     drop_light,
     drop_note,
@@ -36,6 +37,7 @@ from tests.integration.store.tables import (
     set_note,
     sum_pair,
     texts,
+    texts_alone,
     try_note,
 )
 
@@ -50,6 +52,9 @@ HARD_TEXTS = [
     "null",
     "NULL",
     "{}[],",
+    '\\n \\\\ \\" \\',
+    '"',
+    "\\.",
     "x" * 100_000,
 ]
 
@@ -96,6 +101,50 @@ async def test_values_come_back_as_they_were(store):
     assert sorted(again) == sorted(rows)
     by_text = await select(store, texts, HARD_TEXTS)
     assert [row[1] for row in by_text if row[0] < len(HARD_TEXTS)] == HARD_TEXTS
+
+
+@pytest.mark.parametrize("text", [*HARD_TEXTS, None], ids=lambda text: ascii(text)[:20])
+async def test_new_rows_of_texts_come_back_as_they_were(store, text):
+    """PostgreSQL takes rows without octets in another way than those with them."""
+    rows = [(1, "plain", 1), (2, text or "", 2), (3, "plain again", 3)]
+    await store.commit(
+        [Op(add_pair, rows), Op(add_text, [(1, 1, text, True), (2, 2, "x", False), (3, 3, text, False)])]
+    )
+    assert await rows_of(store, pair) == rows
+    assert await select(store, texts_alone, [1, 2, 3]) == [(1, text), (2, "x"), (3, text)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 2047, 2048, 2049, 5000])
+async def test_any_number_of_rows_of_texts(store, count):
+    rows = [(at, f"t{at}", at) for at in range(count)]
+    assert await store.transact(lambda tx: tx.write(Op(add_pair, rows))) == count
+    assert await rows_of(store, pair) == rows
+    # The one that is there already is found in whatever piece it travels.
+    with pytest.raises(StoreConflict) as raised:
+        await store.commit([Op(add_pair, [(at + 10_000, "x", at) for at in range(count)] + [rows[-1]])])
+    assert (raised.value.table, raised.value.constraint) == ("pair", "pk_pair")
+    assert await rows_of(store, pair) == rows
+
+
+async def test_rows_that_do_not_fit_are_refused_on_postgresql(postgres_url):
+    """Neither cut nor wrapped around, and nothing of what came with them is written."""
+    wrong = [
+        (2, 2**31, "x", True),
+        (2**63, 1, "x", True),
+        (2, 1, "nul\0", True),
+        (2, 1, "half \ud800", True),
+        (2, 1, "x", 7),
+        (2, "one", "x", True),
+        (2, None, "x", True),
+        (2, 1, "x"),
+        (2, 1, "x", True, 1),
+    ]
+    async with open_store(postgres_url) as store:
+        await store.transact(lambda tx: note.metadata.create_all(tx.sql))
+        for row in wrong:
+            with pytest.raises(StoreRefused):
+                await store.commit([Op(add_text, [(1, 1, "fits", True), row])])
+            assert await ids_of(store) == []
 
 
 async def test_an_update_touches_its_keys_only(store):
