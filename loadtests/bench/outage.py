@@ -138,7 +138,7 @@ def _drain(live: Live, backlog: int, look: Callable[[], dict[str, float]]) -> It
             raise ToolFailed(f"{drained:.0f} of a backlog of {backlog} arrived in {DRAIN_S} s")
         row = live.slice()
         drained = look()["count"]
-        row |= {"at_s": row["at_s"] - begun, "drained": drained}
+        row |= {"at_s": row["at_s"] - begun, "until_s": time.monotonic() - begun, "drained": drained}
         show_row("live texts while it drains", row)
         yield row
 

@@ -48,6 +48,7 @@ def measure(options: argparse.Namespace, words: Sequence[str] = ()) -> Report:
         shutil.rmtree(directory, ignore_errors=True)
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "form": ("quick" if options.quick else "whole") + ("-postgresql" if version else ""),
         "command": " ".join(("python -m loadtests.bench", *words)),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
