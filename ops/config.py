@@ -373,6 +373,10 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
             yield "tls_port", "is missing: a certificate alone opens no port"
         if section.tls_port and section.tls_port == section.port:
             yield "tls_port", f"{section.tls_port}: is the port without TLS too; give each its own, or port = 0"
+        if section.proxy_protocol == "required" and not section.proxy_networks:
+            yield "proxy_networks", "is missing: say where the balancers connect from, or anybody could be anybody"
+        if section.proxy_networks and section.proxy_protocol == "off":
+            yield "proxy_protocol", "is off: with proxy_networks it has to be 'required'"
     if isinstance(section, EnumSettings):
         yield from enum_contradictions(section)
     if isinstance(section, TracingSettings):

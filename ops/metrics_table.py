@@ -217,7 +217,7 @@ _ENDPOINTS = (
         ("event", "endpoint", "detail"),
         "bound, bind_refused, closed, turned_away, connect_failed, handler_failed, endpoint_failed; locked_out (a lock "
         "begins), bind_while_locked; called, call_failed (outbind of ours), outbind_refused (of an SMSC: a wrong word "
-        "or address)",
+        "or address); checked (a balancer looked whether we live), no_proxy_header (closed for want of one)",
         "bind_refused: credentials; connect_failed: address, firewall; handler_failed, endpoint_failed: faults of ours",
     ),
     MetricRow(

@@ -24,7 +24,7 @@ from provisioning.errors import BadValue
 from provisioning.fields import Field, fields_of, reference_row, spec
 from provisioning.model import KINDS
 from provisioning.secret import Secret
-from provisioning.syntax import read_host, read_number
+from provisioning.syntax import read_host, read_network, read_number
 
 _DEFAULT_URL = "sqlite:///var/smshub.db"
 
@@ -98,6 +98,25 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_init_s: Annotated[
         float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600, live=True)
     ] = 10.0
+    proxy_protocol: Annotated[
+        str,
+        spec(
+            "'required' behind a balancer that tells by the PROXY protocol, version 1 or 2, whose each connection is: "
+            "that address is what everything goes by, on both ports. Other connections are closed.",
+            choices=("off", "required"),
+        ),
+    ] = "off"
+    proxy_networks: Annotated[
+        tuple[str, ...],
+        spec(
+            "Where the balancers connect from, which alone are believed: ['10.0.0.5', '10.0.1.0/28'].",
+            read=read_network,
+        ),
+    ] = ()
+    reuse_port: Annotated[
+        bool,
+        spec("Share the ports with other daemons of this user on this machine that say so too (SO_REUSEPORT)."),
+    ] = False
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,7 @@ _PROGRAMS = {
     "BIND": ["named", "-v"],
     "Knot": ["knotd", "--version"],
     "curl": ["curl", "--version"],
+    "HAProxy": ["haproxy", "-v"],
     "Redis": ["redis-server", "--version"],
     "node": ["node", "--version"],
 }
