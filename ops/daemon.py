@@ -326,6 +326,8 @@ def _port_limits(config: Config) -> Limits:
     return Limits(
         max_connections=smpp.max_connections,
         max_unbound=smpp.max_unbound,
+        address_per_s=smpp.address_per_s,
+        strangers_per_s=smpp.strangers_per_s,
         session_init_s=smpp.session_init_s,
         max_password_octets=MAX_PASSWORD_OCTETS,
         grace_s=config.limits.drain_s,

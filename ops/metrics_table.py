@@ -215,9 +215,10 @@ _ENDPOINTS = (
         "smshub_smpp_sessions_total",
         COUNTER,
         ("event", "endpoint", "detail"),
-        "bound, bind_refused, closed, turned_away, connect_failed, handler_failed, endpoint_failed; locked_out (a lock "
-        "begins), bind_while_locked; called, call_failed (outbind of ours), outbind_refused (of an SMSC: a wrong word "
-        "or address); checked (a balancer looked whether we live), no_proxy_header (closed for want of one)",
+        "bound, bind_refused, closed, turned_away (full; too often), displaced (its place was another's), "
+        "connect_failed, handler_failed, endpoint_failed; locked_out (a lock begins), bind_while_locked; called, "
+        "call_failed (outbind of ours), outbind_refused (of an SMSC: a wrong word or address); checked (a balancer "
+        "looked whether we live), no_proxy_header (closed for want of one)",
         "bind_refused: credentials; connect_failed: address, firewall; handler_failed, endpoint_failed: faults of ours",
     ),
     MetricRow(
@@ -562,6 +563,13 @@ _REDIS = tuple(
             COUNTER,
             ("what",),
             "messages by which nodes wake each other: sent, heard, unreadable (not ours: a `prefix` that others use)",
+        ),
+        MetricRow(
+            "smshub_redis_shared_rates",
+            GAUGE,
+            (),
+            "1 while this node shares accounts' rates by what each node needs; 0 while it goes by its part of them",
+            "as of `smshub_redis_up`",
         ),
         MetricRow(
             "smshub_redis_stream_events_total",

@@ -74,6 +74,24 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[int, spec("Part of every id; no two daemons may share it.", minimum=0, maximum=1022)] = 0
 
 
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Several daemons on one PostgreSQL database, on one machine or many (design: docs/discussion/many-nodes.md)."""
+
+    enabled: Annotated[
+        bool, spec("Share the database with other daemons, each with a node.id of its own. Not with SQLite.")
+    ] = False
+    lease_s: Annotated[
+        float,
+        spec(
+            "A node that has given no sign for so long is taken for dead, and others go on with its endpoints. A tenth "
+            "of it is how often nodes look at each other. The same for all nodes.",
+            unit="s",
+            minimum=1,
+            maximum=600,
+        ),
+    ] = 10.0
+
+
 class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where accounts bind."""
 
@@ -95,6 +113,28 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Connections at a time that have not bound yet.", unit="connections", minimum=1, maximum=100_000, live=True
         ),
     ] = 100
+    address_per_s: Annotated[
+        float,
+        spec(
+            "New connections of one address; four seconds' worth may come at once, more are closed. 0 for any number. "
+            "Behind a balancer without the PROXY protocol all have its address.",
+            unit="1/s",
+            minimum=0,
+            maximum=100_000,
+            live=True,
+        ),
+    ] = 50.0
+    strangers_per_s: Annotated[
+        float,
+        spec(
+            "New connections of all addresses from which nobody has bound within a day, counted likewise. A flood from "
+            "everywhere costs no more than these, and who has bound before does not wait for them. 0 for any number.",
+            unit="1/s",
+            minimum=0,
+            maximum=100_000,
+            live=True,
+        ),
+    ] = 100.0
     session_init_s: Annotated[
         float, spec("Time to bind in, after connecting.", unit="s", minimum=0.1, maximum=600, live=True)
     ] = 10.0
@@ -292,6 +332,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "node": NodeSettings,
+    "cluster": ClusterSettings,
     "smpp": SmppSettings,
     "metrics": MetricsSettings,
     "api": ApiSettings,
@@ -302,6 +343,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "archive": ArchiveSettings,
     "charging": ChargingSettings,
     "tracing": TracingSettings,
+    "redis": RedisSettings,
 }
 
 SETTINGS: tuple[Field, ...] = tuple(
@@ -362,7 +404,6 @@ def _table(
     for field in fields:
         cells = [*reference_row(field), *([holds(field)] if holds is not None else [])]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    "redis": RedisSettings,
 
 
 def _holds(field: Field) -> str:

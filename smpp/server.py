@@ -1,13 +1,15 @@
 """The SMSC's side: a port on which ESMEs bind.
 
-For each connection: take it or turn it away (bounds on all and on the unbound ones), TLS if there is a context, wait
-for a bind no longer than ``session_init_s``, ask ``authenticate`` who it is, check the account's networks and number of
-binds, answer, and run the handler beside the session until either ends.
+For each connection: take it or turn it away (``smpp.admission``), TLS if there is a context, wait for a bind no longer
+than ``session_init_s``, ask ``authenticate`` who it is, check the account's networks and number of binds, answer, and
+run the handler beside the session until either ends.
 
 **What a stranger can cost.** A connection that has not bound holds a task, a socket and at most one PDU; there are at
-most ``max_unbound`` of them, for at most ``session_init_s`` each. Credentials longer than the standard's fields are
-refused before anybody hashes them. HTTP, TLS on a plain port and other noise is closed without a word, with one line in
-the log that names it.
+most ``max_unbound`` of them, for at most ``session_init_s`` each, and so many new ones a second. When all places are
+taken, who comes from an address that has bound before gets in at the cost of a stranger. Credentials longer than the
+standard's fields are refused before anybody hashes them. HTTP, TLS on a plain port and other noise is closed without a
+word, with one line in the log that names it. Of lines that strangers cause there are a few a second, and one each
+second that says how many more there would have been (``smpp.log_lines``).
 
 **What an account can cost another**: nothing. A handler that fails takes its own session with it, is logged, and the
 port stays open.
@@ -26,6 +28,7 @@ outbind and then treated like any other.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,10 +39,13 @@ import msgspec
 import structlog
 import trio
 
+from smpp.accepting import accept_all, reset
+from smpp.admission import Admission, Bounds, Refusal, Visit, source_of
 from smpp.connection import Connection
 from smpp.constants import CommandStatus, status_name
 from smpp.events import DEFAULT_SETTINGS, Bind, Ending, Settings
 from smpp.listening import Seldom, open_listeners, receive_header
+from smpp.log_lines import LogLines
 from smpp.observer import NOBODY, Observer
 from smpp.pdu import Outbind
 from smpp.proxy_protocol import BadHeader, Own, Proxied
@@ -52,6 +58,10 @@ MAX_PASSWORD_OCTETS: Final = 8
 
 LOGGED_SYSTEM_ID: Final = 32
 """How much of a name that a stranger has given goes into a log line."""
+
+BOUND_LINES: Final = 500
+BOUND_LINES_PER_S: Final = 50.0  # of accounts that come and go: a hub that starts has thousands at once
+TELL_S: Final = 1.0  # between two lines that say how many lines there were not
 
 _GONE_BY_ITSELF: Final = (Ending.CLOSED_BY_PEER, Ending.CUT, Ending.UNBOUND_BY_PEER)
 
@@ -107,6 +117,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_connections: at once, bound or not.
         max_unbound: at once, of those that have not bound yet.
+        address_per_s, strangers_per_s: new connections a second, of one address and of all from which nobody has bound
+            lately; 0 for any number.
         session_init_s: from the connection to the bind's answer, TLS and authentication included.
         max_password_octets: the standard's 8, unless accounts have longer ones.
         grace_s: at shutdown, how long sessions may take to end in peace.
@@ -114,9 +126,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_connections: int = 2000
     max_unbound: int = 200
+    address_per_s: float = 0.0
+    strangers_per_s: float = 0.0
     session_init_s: float = 10.0
     max_password_octets: int = MAX_PASSWORD_OCTETS
     grace_s: float = 10.0
+
+    def bounds(self) -> Bounds:
+        """Those of connections that have not bound."""
+        return Bounds(places=self.max_unbound, address_per_s=self.address_per_s, strangers_per_s=self.strangers_per_s)
 
 
 Authenticate = Callable[[BindRequest], Awaitable["Grant | int"]]
@@ -171,11 +189,12 @@ class Server:
         handler, authenticate: see their types.
         limits: see ``Limits``.
         ssl_context: of a TLS port, or None.
-        observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``handler_failed``, ``checked``,
-            ``no_proxy_header``.
+        observer: counts ``bound``, ``bind_refused``, ``closed``, ``turned_away``, ``displaced``, ``handler_failed``,
+            ``checked``, ``no_proxy_header``.
         counts: account → bound sessions. Servers of several ports that share it count an account's binds as one.
         proxies: networks of the balancers in front, whose connections all begin with a PROXY header, and the only ones
             that are served; empty when there are none. Connections that we make (``serve_called``) are not meant.
+        is_known: whether somebody has bound from an address lately. Servers of several ports share what they know.
     """
 
     def __init__(
@@ -188,6 +207,7 @@ class Server:
         observer: Observer = NOBODY,
         counts: Counter[str] | None = None,
         proxies: Sequence[str] = (),
+        is_known: Callable[[str], bool] | None = None,
     ) -> None:
         self._handler = handler
         self._authenticate = authenticate
@@ -195,7 +215,9 @@ class Server:
         self._ssl_context = ssl_context
         self._observer = observer
         self._connections = 0
-        self._unbound = 0
+        self._admission = Admission(self._limits.bounds())
+        self._is_known = is_known
+        self._lines, self._bound_lines = LogLines(), LogLines(BOUND_LINES, BOUND_LINES_PER_S)
         self._binds: Counter[str] = Counter() if counts is None else counts
         self._proxies = tuple(proxies)
         self._without_header = Seldom()
@@ -226,8 +248,9 @@ class Server:
         listening = list(listeners) if listeners is not None else await open_listeners(host, port)
         async with trio.open_nursery() as sessions:
             async with trio.open_nursery() as accepting:
-                serve_all = partial(trio.serve_listeners, self.serve_stream, listening, handler_nursery=sessions)
-                accepting.start_soon(serve_all)
+                for listener in listening:
+                    accepting.start_soon(accept_all, listener, partial(self._take, sessions), self._no_room)
+                accepting.start_soon(self._tell_unsaid)
                 task_status.started(listening)
                 await (trio.Event() if shutdown is None else shutdown).wait()
                 accepting.cancel_scope.cancel()
@@ -244,6 +267,56 @@ class Server:
         """Serve one connection to its end. Raises nothing but a cancellation."""
         await self._serve(stream, None)
 
+    def _take(self, sessions: trio.Nursery, found: socket.socket, address: str) -> None:
+        """Take an accepted connection, or close it before it costs anything."""
+        visit: Visit | None = None
+        if not self._proxies:
+            let_in = self._let_in(address)
+            if isinstance(let_in, Refusal):
+                if let_in is Refusal.TOO_OFTEN:
+                    reset(found)
+                found.close()
+                return
+            visit = let_in
+        try:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(found))
+        except OSError:  # gone by itself
+            if visit is not None:
+                self._admission.leave(visit)
+            found.close()
+            return
+        sessions.start_soon(self._serve, stream, None, visit)
+
+    def _let_in(self, peer: str) -> Visit | Refusal:
+        """Find a place for a connection, at the cost of another if need be."""
+        visit: Visit | Refusal = Refusal.FULL
+        now = trio.current_time()
+        if self._connections < self._limits.max_connections and not self._closing:
+            is_known = not peer or (self._is_known is not None and self._is_known(peer))
+            visit = self._admission.admit(source_of(peer), not is_known, now)
+        if isinstance(visit, Refusal):
+            self._observer.count("turned_away", ending=visit.value)
+            if self._lines.may_say("turned away", now):
+                words = {"connections": self._connections, "unbound": len(self._admission)}
+                _log.warning("smpp connection turned away", peer=peer, reason=visit.value, **words)
+        elif visit.instead_of is not None and visit.instead_of.make_room is not None:
+            self._observer.count("displaced")
+            visit.instead_of.make_room()
+            visit.instead_of = None
+        return visit
+
+    def _no_room(self, error: OSError) -> None:
+        if self._lines.may_say("no room", trio.current_time()):
+            _log.error("smpp connections must wait: the system has no room for them", error=error.strerror)
+
+    async def _tell_unsaid(self) -> None:
+        """Say how many lines there were not, once they would have been too many."""
+        while True:
+            await trio.sleep(TELL_S)
+            unsaid = self._lines.take_unsaid() | self._bound_lines.take_unsaid()
+            if unsaid:
+                _log.warning("smpp lines left out", connections=self._connections, left_out=unsaid)
+
     async def serve_called(self, stream: trio.abc.Stream, outbind: Outbind) -> bool:
         """Ask the ESME at the other end to bind, then serve the connection to its end like one that was accepted.
 
@@ -255,40 +328,40 @@ class Server:
         """
         return await self._serve(stream, outbind)
 
-    async def _serve(self, stream: trio.abc.Stream, outbind: Outbind | None) -> bool:
+    async def _serve(self, stream: trio.abc.Stream, outbind: Outbind | None, visit: Visit | None = None) -> bool:
+        """Serve a connection. Without a visit it is one that has not been let in yet."""
         peer = peer_address(stream)
-        limits = self._limits
         behind = bool(self._proxies) and outbind is None
         if behind and not address_allowed(peer, self._proxies):
             self._say_no_header(peer, "it is none of smpp.proxy_networks")
             await trio.aclose_forcefully(stream)
             return False
-        full = self._connections >= limits.max_connections or self._unbound >= limits.max_unbound
-        if full or self._closing:
-            self._observer.count("turned_away")
-            _log.warning("smpp connection turned away", peer=peer, connections=self._connections, unbound=self._unbound)
-            await trio.aclose_forcefully(stream)
-            return False
-        self._connections += 1
-        self._unbound += 1
-        guest = _Guest(peer, trio.current_time())
-        try:
-            if behind and not await self._introduce(stream, guest):
+        if visit is None:
+            found = self._let_in("" if behind or outbind is not None else peer)
+            if isinstance(found, Refusal):
+                await trio.aclose_forcefully(stream)
                 return False
-            if self._ssl_context is not None and outbind is None:
-                # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
-                stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
-            await self._converse(stream, guest, outbind)
+            visit = found
+        self._connections += 1
+        guest = _Guest(peer, trio.current_time(), visit)
+        try:
+            with guest.scope:
+                if behind and not await self._introduce(stream, guest):
+                    return False
+                if self._ssl_context is not None and outbind is None:
+                    # https_compatible: many a TLS client closes without close_notify, and waiting for it helps nobody.
+                    stream = trio.SSLStream(stream, self._ssl_context, server_side=True, https_compatible=True)
+                await self._converse(stream, guest, outbind)
         except Exception:
             # The handler of one session, or a fault of ours in it: the other sessions must not hear of it.
             self._observer.count("handler_failed", account=guest.account)
             _log.exception("smpp session failed", **guest.place(), account=guest.account)
         finally:
             self._connections -= 1
-            if not guest.account:
-                self._unbound -= 1
+            self._admission.leave(guest.visit)
             if not self._connections:
                 self._gone.set()
+            await trio.aclose_forcefully(stream)
         return bool(guest.account)
 
     async def _introduce(self, stream: trio.abc.Stream, guest: _Guest) -> bool:
@@ -298,7 +371,13 @@ class Server:
             found = await receive_header(stream)
         if isinstance(found, Proxied):
             guest.peer, guest.via = found.address, guest.peer
-            return True
+            self._admission.leave(guest.visit)  # which was the balancer's
+            visit = self._let_in(guest.peer)
+            if isinstance(visit, Visit):
+                guest.visits(visit)
+                return True
+            await trio.aclose_forcefully(stream)
+            return False
         if isinstance(found, Own):
             guest.is_check = found.is_local
             return True
@@ -318,6 +397,7 @@ class Server:
     def keep_to(self, limits: Limits) -> None:
         """Keep to other bounds from now on; who is connected stays."""
         self._limits = limits
+        self._admission.bounds = limits.bounds()
 
     async def shut_down(self) -> None:
         """Turn newcomers away and unbind every session, each within the grace."""
@@ -331,6 +411,7 @@ class Server:
         settings = Settings(session_init_s=self._limits.session_init_s)
         session = Session(stream, Connection(Role.SMSC, settings, now=guest.since))
         self._sessions.add(session)
+        guest.session = session
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -357,6 +438,7 @@ class Server:
     async def _admit(self, session: Session, guest: _Guest) -> Grant | None:
         """Wait for a bind and answer it. Returns: what it was granted, or None when it was refused."""
         bind = await session.receive_bind()
+        self._admission.asks(guest.visit)
         state = BOUND_AS[type(bind)]
         request = BindRequest(
             bind.system_id, bind.password, bind.system_type, state, guest.peer, bind.interface_version
@@ -370,22 +452,25 @@ class Server:
         if not isinstance(decision, Grant):
             status = status_name(decision)
             self._observer.count("bind_refused", status=status)
-            _log.warning("smpp bind refused", **guest.place(), system_id=guest.system_id, status=status)
+            if self._lines.may_say("bind refused", trio.current_time()):
+                _log.warning("smpp bind refused", **guest.place(), system_id=guest.system_id, status=status)
             session.refuse_bind(decision)
+            self._admission.is_over(guest.visit)
             return None
         session.accept_bind(decision.system_id, decision.settings, decision.options)
         guest.account = decision.account
-        self._unbound -= 1
+        self._admission.leave(guest.visit)
         self._binds[decision.account] += 1
         self._observer.count("bound", account=decision.account, bind=state.name)
-        _log.info(
-            "smpp bound",
-            **guest.place(),
-            account=decision.account,
-            system_id=guest.system_id,
-            bind=state.name,
-            version=f"{bind.interface_version:#04x}",
-        )
+        if self._bound_lines.may_say("bound", trio.current_time()):
+            _log.info(
+                "smpp bound",
+                **guest.place(),
+                account=decision.account,
+                system_id=guest.system_id,
+                bind=state.name,
+                version=f"{bind.interface_version:#04x}",
+            )
         return decision
 
     async def _ask(self, session: Session, request: BindRequest, guest: _Guest) -> Grant | int:
@@ -424,6 +509,9 @@ class Server:
             return
         self._observer.count("closed", account=guest.account, ending=ending)
         words = {"account": guest.account, "system_id": guest.system_id}
+        lines, kind = (self._bound_lines, "bound closed") if guest.account else (self._lines, "closed")
+        if not lines.may_say(kind, trio.current_time()):
+            return
         _log.info("smpp closed", **guest.place(), **words, reason=ending, **session.summary())
 
 
@@ -436,15 +524,31 @@ class _Guest:
         since: when it came.
         is_check: a balancer made it for itself.
         system_id, account: as it bound; empty before.
+        visit: its place among those that have not bound.
+        session: once there is one.
+        scope: what ends it when another is to have its place.
     """
 
-    def __init__(self, peer: str, since: float) -> None:
+    def __init__(self, peer: str, since: float, visit: Visit) -> None:
         self.peer = peer
+        self.scope = trio.CancelScope()
+        self.session: Session | None = None
+        self.visits(visit)
         self.via = ""
         self.since = since
         self.is_check = False
         self.system_id = ""
         self.account = ""
+
+    def visits(self, visit: Visit) -> None:
+        """Have a place."""
+        self.visit = visit
+        visit.make_room = self._make_room
+
+    def _make_room(self) -> None:
+        if self.session is not None:
+            self.session.close(Ending.CLOSED, "made room")
+        self.scope.cancel()
 
     def place(self) -> dict[str, str]:
         """Where it comes from, for the log."""

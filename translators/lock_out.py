@@ -23,11 +23,12 @@ What is forgotten first is what was asked for longest ago.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from typing import Final, TypeVar
 
 import msgspec
+
+from smpp.admission import source_of
 
 ENTRIES: Final = 10_000  # pairs, and addresses, remembered: some 300 octets each
 SIEGE: Final = 5
@@ -80,6 +81,7 @@ class LockOut:
         self._pairs: OrderedDict[tuple[str, str], _Record] = OrderedDict()
         self._peers: OrderedDict[str, _Record] = OrderedDict()
         self._accounts: dict[str, _Record] = {}
+        self._known: OrderedDict[str, int] = OrderedDict()  # address → until when somebody was right there
 
     def __len__(self) -> int:
         return len(self._pairs) + len(self._peers) + len(self._accounts)
@@ -95,7 +97,7 @@ class LockOut:
         """
         if not rules.after:
             return True
-        peer = peer_key(address)
+        peer = source_of(address)
         pair = self._pairs.get((account, peer)) if account else None
         if pair is not None and now_us < pair.locked_until_us:
             return False
@@ -108,7 +110,7 @@ class LockOut:
         """A password was wrong. Arguments as above. Returns: whether a lock begins by it."""
         if not rules.after:
             return False
-        key = peer_key(address)
+        key = source_of(address)
         locks = False
         if account:
             siege = self._accounts.setdefault(account, _Record()).count(now_us, rules.lock_us) > SIEGE * rules.after
@@ -125,10 +127,24 @@ class LockOut:
 
     def succeeded(self, account: str, address: str, now_us: int) -> None:
         """A password was right. The account's and the address's other failures stay: they were somebody else's."""
-        pair = self._touch(self._pairs, (account, peer_key(address)))
+        pair = self._touch(self._pairs, (account, source_of(address)))
         pair.failures = 0
         pair.locked_until_us = 0
         pair.good_until_us = now_us + GOOD_US
+        peer = source_of(address)
+        self._known[peer] = now_us + GOOD_US
+        self._known.move_to_end(peer)
+        if len(self._known) > ENTRIES:
+            self._known.popitem(last=False)
+
+    def is_good(self, account: str, address: str, now_us: int) -> bool:
+        """Whether this account has bound from this address within a day."""
+        pair = self._pairs.get((account, source_of(address))) if account else None
+        return pair is not None and now_us < pair.good_until_us
+
+    def knows(self, address: str, now_us: int) -> bool:
+        """Whether any account has bound from this address within a day."""
+        return now_us < self._known.get(source_of(address), 0)
 
     @staticmethod
     def _touch(records: OrderedDict[K, _Record], key: K) -> _Record:
@@ -141,16 +157,3 @@ class LockOut:
         else:
             records.move_to_end(key)
         return record
-
-
-def peer_key(address: str) -> str:
-    """What an address is counted as. Words that are no address count as they are."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.IPv6Network((found, 64), strict=False).network_address)

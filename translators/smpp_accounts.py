@@ -19,10 +19,12 @@ import trio
 from hub import wall_clock_us
 from hub.endpoint import Road
 from hub.model import Arrival, ReceiptWanted
+from smpp.admission import source_of
 from smpp.backoff import Backoff, Trouble
 from smpp.constants import CommandStatus
 from smpp.events import Settings
 from smpp.listening import open_listeners
+from smpp.log_lines import LogLines
 from smpp.observer import NOBODY, Observer
 from smpp.outbind import Call, call_out
 from smpp.pdu import DeliverSm
@@ -33,6 +35,7 @@ from translators.lock_out import LockOut, LockRules
 from translators.pace import Pace
 from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
+from translators.turns import KNOWN_AT_ONCE, Turns
 
 DAY_US = 86_400_000_000
 ONLY_RECEIVES: Final = (State.BOUND_RX,)
@@ -237,10 +240,13 @@ class SmppAccounts:
             observer=observer,
             counts=binds,
             proxies=proxies,
+            is_known=lambda address: self._lock_out.knows(address, self._clock()),
         )
-        # argon2 takes 64 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
-        self._hashing = trio.CapacityLimiter(2)
-        self._turns = trio.CapacityLimiter(2)  # what was found out is written down before it is the next one's turn
+        # argon2 takes 19 MiB and tens of milliseconds each: a flood of binds must not take all there is of either.
+        # A turn ends when what was found out is written down; a thread whose turn was given up still counts here.
+        self._hashing = trio.CapacityLimiter(KNOWN_AT_ONCE + 1)
+        self._turns = Turns()
+        self._lines = LogLines()
         self._chance = random.SystemRandom()
 
     async def run(
@@ -285,11 +291,13 @@ class SmppAccounts:
             rules = LockRules(settings.lock_out_after, round(settings.lock_out_s * 1e6))
         if not self._lock_out.admits(name, request.peer, rules, self._clock()):
             return self._locked(name)
-        async with self._turns:
+        is_known = self._lock_out.is_good(name, request.peer, self._clock())
+        async with self._turns.turn(source_of(request.peer), is_known) as turn:
             # Asked again in its turn: binds that came at once with this one may have locked it meanwhile.
             if not self._lock_out.admits(name, request.peer, rules, self._clock()):
                 return self._locked(name)
             password_hash = account.settings.password_hash if account is not None else ""
+            turn.was_wrong = True
             try:
                 fits = await trio.to_thread.run_sync(
                     self._verify, password_hash, request.password, limiter=self._hashing, abandon_on_cancel=True
@@ -300,10 +308,12 @@ class SmppAccounts:
                 self._lock_out.failed("", request.peer, rules, self._clock())
                 raise
             if account is not None and fits:
+                turn.was_wrong = False
                 self._lock_out.succeeded(name, request.peer, self._clock())
             elif self._lock_out.failed(name, request.peer, rules, self._clock()):
                 self._observer.count("locked_out", account=name)
-                log.warning("locked out", account=name, peer=request.peer, for_s=rules.lock_us / 1e6)
+                if self._lines.may_say("locked out", trio.current_time()):
+                    log.warning("locked out", account=name, peer=request.peer, for_s=rules.lock_us / 1e6)
         if account is None:
             return CommandStatus.ESME_RINVSYSID
         if not fits:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smpp.admission import source_of
 from translators import lock_out as module
-from translators.lock_out import GOOD_US, PEER_FAILURES, SIEGE, LockOut, LockRules, peer_key
+from translators.lock_out import GOOD_US, PEER_FAILURES, SIEGE, LockOut, LockRules
 
 S = 1_000_000
 NOW = 1_767_225_600 * S
@@ -106,7 +107,7 @@ def test_zero_locks_nobody() -> None:
     ],
 )
 def test_what_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    assert (peer_key(one) == peer_key(other)) is same
+    assert (source_of(one) == source_of(other)) is same
 
 
 def test_memory_is_bounded_and_what_is_in_use_stays(monkeypatch: pytest.MonkeyPatch) -> None:
