@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from loadtests.processes import TICKS, Place, ToolFailed
+from loadtests.processes import TICKS, Place, ToolFailed, cpu_s_of
 from tests.fixtures_postgres import PostgresServer, find_programs
 
 
@@ -36,15 +36,16 @@ class Stores:
         if self._server is None:
             return 0.0
         own = self._server.process_id
-        ticks = 0
+        found = 0.0
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):  # it ended meanwhile
                 fields = path.read_text().rpartition(")")[2].split()
-                if int(path.parent.name) == own:
-                    ticks += sum(map(int, fields[11:15]))  # and of its children that have ended
-                elif int(fields[1]) == own:
-                    ticks += sum(map(int, fields[11:13]))
-        return ticks / TICKS
+                process_id = int(path.parent.name)
+                if process_id == own:
+                    found += sum(map(int, fields[13:15])) / TICKS  # of its children that have ended
+                if own in (process_id, int(fields[1])):
+                    found += cpu_s_of(process_id)
+        return found
 
     def octets(self, place: Place) -> int:
         """What the store of a hub takes up."""

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 from loadtests.bench.options import BINDS, LANES, MILLION, WINDOW
 from loadtests.bench.run import Figures, Run, Spent, bind, check, check_arrived, show_row
 from loadtests.processes import PASSWORD, HubProcess, Tool, ToolFailed, free_ports
+from loadtests.wire import TICK_S
 
 PREFIX = "+12"  # of the campaign's customers; see wire.FIRST_CUSTOMER
 LIVE_CUSTOMERS = 1_000_000_000  # the live texts' customers are so much further: +13
@@ -112,15 +113,20 @@ def outage(run: Run) -> None:
         spent = Spent(run, hub)
         during = list(_drain(live, backlog, lambda: away.ask("expect", 0.0, count=backlog)))
         arrived = away.ask("expect", 0.0, count=backlog)
-        seen = away.ask("order")
-        if seen["texts"] != backlog or seen["lanes"] != lanes or seen["late"] or seen["repeated"] or seen["unread"]:
-            raise ToolFailed(f"of a backlog of {backlog} in {lanes} lanes the carrier saw {seen}")
+        check_order(away.ask("order"), backlog, lanes)
         texts = backlog + sum(row["live_texts"] for row in during)
         _keep(run, before, during, arrived["last"] - arrived["first"])
         run.figures["outage_bound_again_s"] = bound - returned
         run.figures["outage_first_text_s"] = arrived["first"] - bound
         run.figures["outage_cpu_s_per_1000_msgs"] = spent.per_1000(int(texts))["cpu_s_per_1000"]
         run.figures["outage_rss_peak_mb"] = hub.memory_mb("VmHWM")
+
+
+def check_order(seen: Mapping[str, float], backlog: int, lanes: int) -> None:
+    """All texts of the backlog arrived, each once, in its lane's order. Raises: ToolFailed."""
+    if (seen["texts"], seen["lanes"]) != (backlog, lanes) or seen["late"] or seen["repeated"] or seen["unread"]:
+        found = {key: seen[key] for key in ("texts", "lanes", "late", "repeated", "unread")}
+        raise ToolFailed(f"of a backlog of {backlog} in {lanes} lanes the carrier saw {found}")
 
 
 def _whole(backlog: int) -> tuple[int, int]:
@@ -148,7 +154,7 @@ def _keep(run: Run, before: list[Figures], during: list[Figures], drain_s: float
     was, now = _median(before), _median(during)
     figures = run.figures
     figures["outage_drain_s"] = drain_s
-    figures["outage_drain_msgs_per_s"] = figures["outage_backlog"] / drain_s if drain_s else 0.0
+    figures["outage_drain_msgs_per_s"] = figures["outage_backlog"] / max(drain_s, TICK_S)
     figures["live_p99_ms_before_outage"] = was["live_p99_ms"]
     figures["live_p99_ms_while_draining"] = now["live_p99_ms"]
     figures["live_p99_ms_while_draining_worst"] = max(row["live_p99_ms"] for row in during)
