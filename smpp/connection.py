@@ -525,6 +525,8 @@ class Connection:
             self._enquire_sequence, frame = self._number(pdu)
             self._enquired_at = now
         elif pdu_type is Outbind:
+            if self._bind_requested is not None:
+                raise LocalProtocolError("the peer asks to bind already")
             frame = self._number(pdu)[1]
             self._enter(State.OUTBOUND)
         elif response_class(pdu) is None:  # alert_notification

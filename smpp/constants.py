@@ -14,6 +14,9 @@ HEADER_OCTETS: Final = 16
 DEFAULT_MAX_COMMAND_LENGTH: Final = 0x10000 + 4096
 """The longest frame taken: a message_payload of 64 KiB, and room for every other field and TLV of a submit_sm."""
 
+MAX_TLVS: Final = 255
+"""Optional parameters of one PDU that are read; the standard defines some sixty, and repeats few of them."""
+
 RESPONSE_BIT: Final = 0x80000000
 """Set in the command_id of every response (§5.1.2.1)."""
 

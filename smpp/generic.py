@@ -21,7 +21,9 @@ unterminated <field>  a response ends in a string without its NUL; taken
 
 A response with an error status and no body is no fault: the standard leaves it open (§4.1.2 note, §4.4.2).
 
-Requests get no such leave for a missing field: guessing what a message says is worse than refusing it.
+Requests get no such leave for a missing field: guessing what a message says is worse than refusing it. More than
+``MAX_TLVS`` optional parameters are not read either: 64 KiB hold 16,000 empty ones, which cost a hundred times what a
+message does.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-from smpp.constants import HEADER_OCTETS, RESPONSE_BIT, CommandStatus
+from smpp.constants import HEADER_OCTETS, MAX_TLVS, RESPONSE_BIT, CommandStatus
 from smpp.errors import EncodeError, UnparsablePDU
 from smpp.layout import BODYLESS_ERRORS, LAYOUTS, CString, Field, Malformed
 from smpp.pdu import PDU, PDU_CLASSES, TLVs
@@ -191,10 +193,13 @@ def _read_tlvs(frame: bytes, position: int) -> tuple[TLVs, int]:
     """Read TLVs as long as they fit.
 
     Returns: them, and where the first octet is that belongs to none.
+    Raises: Malformed: there are more than ``MAX_TLVS``.
     """
-    found = []
+    found: list[tuple[int, bytes]] = []
     size = len(frame)
     while position + 4 <= size:
+        if len(found) == MAX_TLVS:
+            raise Malformed(CommandStatus.ESME_RINVOPTPARSTREAM, f"more than {MAX_TLVS} optional parameters")
         tag, length = _TLV_HEADER.unpack_from(frame, position)
         end = position + 4 + length
         if end > size:

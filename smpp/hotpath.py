@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from smpp.constants import MAX_TLVS
 from smpp.generic import encode_tlvs
 from smpp.pdu import (
     PDU,
@@ -45,8 +46,8 @@ Encoder = Callable[[PDU, int | None], bytes | None]
 
 def _read_clean_tlvs(frame: bytes, position: int, size: int) -> TLVs | None:
     """The TLVs, when they fill the frame exactly."""
-    found = []
-    while position + 4 <= size:
+    found: list[tuple[int, bytes]] = []
+    while position + 4 <= size and len(found) < MAX_TLVS:
         tag, length = _unpack_tlv(frame, position)
         end = position + 4 + length
         found.append((tag, frame[position + 4 : end]))

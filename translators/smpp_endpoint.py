@@ -37,6 +37,7 @@ from smpp import pdu as p
 from smpp.constants import VERSION_3_4, CommandStatus, EsmClass, RegisteredDelivery, status_name
 from smpp.errors import SmppError
 from smpp.events import Answer, Lost
+from smpp.log_lines import LogLines
 from smpp.session import Session, SessionEnded
 from smpp.states import State
 from store import StoreError
@@ -116,6 +117,9 @@ class SmppEndpoint:
         self._chores = trio.Event()  # something could not be written
         self._brakes = trio.Event()  # a brake is on
         self._paced_anew = trio.Event()
+        self._untold: Counter[str] = Counter()  # refused, and no line of the log says so yet
+        self._to_tell = trio.Event()
+        self._lines = LogLines(per_s=1.0)
         self._faults: Counter[str] = Counter()  # of sessions that are over, and of messages that were refused
 
     def _speak(self, dialect: Dialect) -> None:
@@ -295,6 +299,7 @@ class SmppEndpoint:
         async with trio.open_nursery() as nursery:  # the one does not wait for the other
             nursery.start_soon(self._report_unsent)
             nursery.start_soon(self._wake_after_brakes)
+            nursery.start_soon(self._tell_late)
 
     async def _report_unsent(self) -> None:
         while True:
@@ -311,6 +316,14 @@ class SmppEndpoint:
                 await self._paced_anew.wait()
             self._brakes = trio.Event()
             self._wake()
+
+    async def _tell_late(self) -> None:
+        """Write what was refused while there were lines enough: in one line a second."""
+        while True:
+            await self._to_tell.wait()
+            await trio.sleep(1.0)
+            self._to_tell = trio.Event()
+            self._tell_refused()
 
     async def _take_requests(self, session: Session) -> None:
         try:
@@ -353,17 +366,30 @@ class SmppEndpoint:
         if answered:
             session.respond(answered)
         if refused:
+            session.note_chatter(len(refused))
             self._note_refused(refused)
         if arrivals:
             verdicts = await self._road.receive(self.name, arrivals)
             version = session.version
+            unwanted = len([verdict for verdict in verdicts if type(verdict) is not Accepted])
+            if unwanted:
+                session.note_chatter(unwanted)
             session.respond([_answer(r, verdict, version) for r, verdict in zip(asked, verdicts, strict=True)])
             if alerts:
                 self._expect_alerts(arrivals, verdicts)
 
     def _note_refused(self, statuses: Sequence[str]) -> None:
         self._faults.update(statuses)
-        log.info("messages refused", endpoint=self.name, statuses=dict(Counter(statuses)))
+        self._untold.update(statuses)
+        if self._lines.may_say("refused", trio.current_time()):
+            self._tell_refused()
+        else:
+            self._to_tell.set()
+
+    def _tell_refused(self) -> None:
+        if self._untold:
+            log.info("messages refused", endpoint=self.name, statuses=dict(self._untold))
+            self._untold.clear()
 
     def _expect_alerts(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict]) -> None:
         for arrival, verdict in zip(arrivals, verdicts, strict=True):

@@ -241,7 +241,7 @@ class SessionMachine(RuleBasedStateMachine):
         data = side.connection.send(pdu, self.now)
         side.sends(data, [side.model.binds(name, version)])
 
-    @precondition(lambda self: self.ends["SMSC"].model.may_ask("outbind"))
+    @precondition(lambda self: self.ends["SMSC"].model.may_ask("outbind") and not self.ends["SMSC"].may_decide)
     @rule()
     def call(self) -> None:
         side = self.ends["SMSC"]
@@ -280,7 +280,8 @@ class SessionMachine(RuleBasedStateMachine):
         if side.model.may_ask(name):
             waits = name in model.BINDS and side.model.bind_sent is not None
             full = name in MESSAGES and name not in model.UNANSWERED and side.model.room == 0
-            if not (waits or full or (name == "unbind" and side.model.unbind_sent is not None)):
+            late = name == "outbind" and side.may_decide  # who asks to bind need not be asked to
+            if not (waits or full or late or (name == "unbind" and side.model.unbind_sent is not None)):
                 return
         try:
             side.connection.send(specimen(model.OPERATIONS[name][0]), self.now)
