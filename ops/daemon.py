@@ -47,6 +47,7 @@ from ops.keeping import keeper_of
 from ops.letter_watch import LetterWatch
 from ops.metric_families import ENUM, PUBLISHING, SampledMetrics
 from ops.readiness import NOBODY, READY, STOPPING, Supervisor
+from ops.redis_sharing import RedisSharing
 from ops.reload import Answer, Reloader
 from ops.service_metrics import ServiceMetrics
 from ops.store_watch import StoreWatch, folders_of
@@ -89,6 +90,7 @@ class Daemon:
         spans: traces batches; None when no collector is named.
         ports: what it listens on: ``"smpp"``, ``"smpps"``, ``"metrics"``, ``"api"`` → port.
         cluster: what it has to do with other nodes; None when it is alone.
+        sharing: what it shares with them beside the store.
         draining: True once it was told to stop.
         reloader: what changes it while it runs.
     """
@@ -124,10 +126,15 @@ class Daemon:
         self._stopped = trio.Event()
         self._server_tls = _server_context(config) if config.smpp.tls_port else None
         self._listening: list[SmppAccounts] = []
-        self.endpoints = Endpoints(hub, self.observer, lambda: self.config.limits.drain_s, self._server_tls)
-        self.reloader = Reloader(
-            config, store, self.endpoints, self._keep_to, supervisor, lambda: self.hub.is_upkeeper
+        self.sharing = RedisSharing(config, os.environ, hub, cluster)
+        self.endpoints = Endpoints(
+            hub,
+            self.observer,
+            lambda: self.config.limits.drain_s,
+            self._server_tls,
+            make_pace=self.sharing.make_pace,
         )
+        self.reloader = Reloader(config, store, self.endpoints, self._keep_to, supervisor, lambda: self.hub.is_upkeeper)
 
     @property
     def config(self) -> Config:
@@ -179,6 +186,7 @@ class Daemon:
         """Serve until ``stop`` or cancellation."""
         async with trio.open_nursery() as lasting:
             await lasting.start(self.hub.run)
+            await lasting.start(self.sharing.run)
             if self.cluster is None:
                 await self._begin_services(lasting)
             else:
@@ -219,6 +227,7 @@ class Daemon:
         nursery.start_soon(self.publisher.run)
         nursery.start_soon(self.keeper.run)
         nursery.start_soon(self.letters.run)
+        nursery.start_soon(self.sharing.relay)
 
     async def _await_services(self, cluster: Cluster, nursery: trio.Nursery) -> None:
         """Start them should this node get their lease. It keeps that until it ends."""
@@ -288,6 +297,7 @@ class Daemon:
             yield SampledMetrics(self.answers.samples, ENUM)
         if self.spans is not None:
             yield self.spans
+        yield from self.sharing.collectors()
 
     async def _serve_api(self, nursery: trio.Nursery) -> None:
         # Here: who does not serve it need not hold its libraries in memory.

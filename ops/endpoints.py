@@ -36,6 +36,7 @@ from ops.plan import Change, How, Known, Served, entries_of, plan_endpoints
 from provisioning import Account, Desk, Directory, Group, Link, ProvisioningError, load_directory
 from store import StoreError
 from translators.desk_threads import DeskThreads
+from translators.shared_pace import IntakePace
 from translators.smpp_accounts import SmppAccount
 from translators.smpp_groups import SmppGroup
 from translators.smpp_links import SmppLink
@@ -114,6 +115,7 @@ class Endpoints:
         drain_s: answers how long parting waits for answers.
         server_tls: what the hub's own port with TLS shows, when it has one.
         environ: to look secrets up in.
+        make_pace: of accounts, see ``SmppAccount``.
 
     Attributes:
         links, groups, accounts, desks: by name (accounts: by system_id).
@@ -128,7 +130,9 @@ class Endpoints:
         drain_s: Callable[[], float],
         server_tls: ssl.SSLContext | None = None,
         environ: Mapping[str, str] = os.environ,
+        make_pace: Callable[[str, float], IntakePace] | None = None,
     ) -> None:
+        self._make_pace = make_pace
         self.links: dict[str, SmppLink] = {}
         self.groups: dict[str, SmppGroup] = {}
         self.accounts: dict[str, SmppAccount] = {}
@@ -264,7 +268,7 @@ class Endpoints:
         elif isinstance(entry, Group):
             endpoint = self.groups[entry.name] = SmppGroup(settings, self.links, hub, hub.clock)
         elif isinstance(entry, Account):
-            endpoint = self.accounts[entry.system_id] = SmppAccount(settings, hub, hub.clock)
+            endpoint = self.accounts[entry.system_id] = SmppAccount(settings, hub, hub.clock, self._make_pace)
         else:
             endpoint = self.desks[entry.name] = XmppDesk(settings, hub, self._threads, clock_us=hub.clock)
         if hub.store.is_shared and name not in self.leased:

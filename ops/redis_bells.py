@@ -14,16 +14,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import redis
 import structlog
 import trio
 from prometheus_client.core import Metric
 
 from ops.metric_families import family
-from ops.redis_link import RedisLink, RedisTrouble
+from ops.redis_trouble import RedisTrouble
+
+if TYPE_CHECKING:
+    import redis
+
+    from ops.redis_link import RedisLink
 
 EVERYTHING: Final = frozenset({"*"})
 """Look at all endpoints."""

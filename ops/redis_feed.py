@@ -27,10 +27,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-import redis
 import structlog
 import trio
 from prometheus_client.core import Metric
@@ -39,8 +38,13 @@ from sqlalchemy import select
 from hub import feed
 from hub.tables import feed as feed_table
 from ops.metric_families import family
-from ops.redis_link import RedisAway, RedisLink, RedisRefused
+from ops.redis_trouble import RedisAway, RedisRefused
 from store import Store, StoreError, Transaction
+
+if TYPE_CHECKING:
+    import redis
+
+    from ops.redis_link import RedisLink
 
 NAME: Final = "redis"
 """The follower's name in ``feed_follower``."""

@@ -40,6 +40,7 @@ from redis.sentinel import Sentinel
 
 from ops.metric_families import family
 from ops.redis_settings import RedisAddress, RedisSettings, address_of
+from ops.redis_trouble import REASONS, RedisAway, RedisRefused, RedisTrouble
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 2.0  # the longest script takes some milliseconds of Redis
@@ -53,30 +54,6 @@ QUIET_S: Final = 5.0  # after which a subscription is asked whether it lives; tw
 T = TypeVar("T")
 
 log = structlog.get_logger("ops.redis")
-
-
-class RedisTrouble(Exception):
-    """Redis did not do what it was asked.
-
-    Attributes:
-        reason: one of ``REASONS``.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"redis: {reason}")
-        self.reason = reason
-
-
-class RedisAway(RedisTrouble):
-    """It cannot be spoken to: nothing can be done before it is back."""
-
-
-class RedisRefused(RedisTrouble):
-    """It answers, and refuses this."""
-
-
-REASONS: Final = ("away", "timeout", "credentials", "loading", "read-only", "full", "not-allowed", "refused")
-"""What a failure is counted as. ``full``: at ``maxmemory``; ``not-allowed``: by its ACL."""
 
 
 def trouble_of(error: Exception) -> RedisTrouble:

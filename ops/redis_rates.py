@@ -18,17 +18,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-import redis
 import structlog
 import trio
 from prometheus_client.core import Metric
 
 from ops.metric_families import family
-from ops.redis_link import RedisLink, RedisTrouble
+from ops.redis_trouble import RedisTrouble
 from translators.shared_pace import HELD_S, SharedPace, Sharing
+
+if TYPE_CHECKING:
+    import redis
+
+    from ops.redis_link import RedisLink
 
 KEY: Final = "rates"
 SOONEST_S: Final = (0.04, 0.08)  # drawn anew each time, or who asks right after another would always find nothing

@@ -88,6 +88,8 @@ class SharedPace:
         self.per_s = per_s
         self._part.agree(per_s / self._nodes)
         self._tokens = min(self._tokens, self.most)
+        if per_s > 0:
+            self._wake(self)
 
     @property
     def most(self) -> int:

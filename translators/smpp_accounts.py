@@ -33,6 +33,7 @@ from smpp.session import Options, Session
 from smpp.states import State
 from translators.lock_out import LockOut, LockRules
 from translators.pace import Pace
+from translators.shared_pace import IntakePace
 from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
 from translators.turns import KNOWN_AT_ONCE, Turns
@@ -126,9 +127,16 @@ class SmppAccount(SmppEndpoint):
         settings: see ``AccountSettings``.
         road: the hub.
         clock: now in microseconds.
+        make_pace: makes what it is held to from its name and ``in_per_s``, where other nodes share that.
     """
 
-    def __init__(self, settings: AccountSettings, road: Road, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: AccountSettings,
+        road: Road,
+        clock: Callable[[], int],
+        make_pace: Callable[[str, float], IntakePace] | None = None,
+    ) -> None:
         super().__init__(
             f"account:{settings.name}",
             road,
@@ -140,7 +148,9 @@ class SmppAccount(SmppEndpoint):
             max_attempts=settings.max_attempts,
         )
         self.settings = settings
-        self._intake_pace = Pace(settings.in_per_s)
+        self._intake_pace: IntakePace = (
+            Pace(settings.in_per_s) if make_pace is None else make_pace(settings.name, settings.in_per_s)
+        )
         self._take_from(settings)
 
     def grant(self) -> Grant:

@@ -18,7 +18,8 @@ from hub import feed, keeping_ledger
 from hub.tables import feed as feed_table
 from ops import redis_feed
 from ops.redis_feed import NAME, FeedStream, forget_stream
-from ops.redis_link import RedisAway, RedisLink
+from ops.redis_link import RedisLink
+from ops.redis_trouble import RedisAway
 from store import Store, StoreUnavailable, create_all, open_store
 from tests.fixtures_redis import RedisServer
 from tests.integration.redis.conftest import said, until

@@ -13,8 +13,9 @@ import trio
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ops import redis_link
-from ops.redis_link import RedisAway, RedisLink, RedisRefused, open_link
+from ops.redis_link import RedisLink, open_link
 from ops.redis_settings import RedisSettings
+from ops.redis_trouble import RedisAway, RedisRefused
 from provisioning.secret import Secret, SecretKind
 from tests.fixtures_redis import RedisServer, running_sentinel
 from tests.fixtures_tls import Certificate

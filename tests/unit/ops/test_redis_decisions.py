@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hub.feed import FeedRow
 from ops.redis_bells import EVERYTHING, MOST_NAMES, gathered, packed, unpacked
 from ops.redis_feed import decide_start, entries_of, id_text, read_id
-from ops.redis_link import RedisAway, trouble_of
+from ops.redis_link import trouble_of
+from ops.redis_trouble import RedisAway
 
 names = st.frozensets(st.text(min_size=1, max_size=70).filter(lambda name: name != "*"), max_size=20)
 
