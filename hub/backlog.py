@@ -12,16 +12,14 @@ import msgspec
 from sqlalchemy import func, select, text
 
 from hub.model import Kind
-from hub.tables import feed, feed_follower, message
+from hub.tables import IS_DEAD, IS_PENDING, IS_UNTRIED, feed, feed_follower, message
 from store import Transaction, id_time_us
 from threading_tokens.tables import OPEN, thread_table
 
 _OLDEST: Final = 50  # of an endpoint's that are looked at for when they became due
 
 # In the words of the indices ix_message_pending, ix_message_due, ix_message_dead and ix_thread_open_seen.
-_PENDING = text("message.state < 2")
-_UNTRIED = text("message.state = 0 AND message.attempts = 0 AND message.next_us > 0")
-_DEAD = text("message.state = 5")
+_PENDING, _UNTRIED, _DEAD = text(IS_PENDING), text(IS_UNTRIED), text(IS_DEAD)
 _OPEN = text(f"thread.{OPEN}")
 
 

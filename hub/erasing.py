@@ -36,7 +36,7 @@ from hub.keeping_record import Record
 from hub.keeping_rules import Holds
 from hub.model import State
 from hub.opt_out import scope_of
-from hub.tables import arrived_part, message
+from hub.tables import IS_PENDING, arrived_part, message
 from provisioning import Directory, load_directory
 from store import Store, Transaction, audit
 from store.audit import AuditEntry
@@ -224,14 +224,14 @@ class Eraser:
         c, people = message.c, self._request.people
         columns = [c[name] for name in journal.MESSAGE_COLUMNS]
         own = [] if self._request.call_centre is None else [c.call_centre == self._request.call_centre]
-        pending = select(*columns).where(sqlalchemy.text("message.state < 2"), *own)
+        pending = select(*columns).where(sqlalchemy.text(IS_PENDING), *own)
         return [pending.where(side.in_(people)) for side in (c.destination, c.source)]
 
     def _ask_for_drops(self, tx: Transaction, ids: Sequence[int]) -> None:
         """Ask for what was not asked for yet."""
         now_us = self._clock()
         if self._request.is_stopped:
-            waiting = (message.c.id.in_(ids), sqlalchemy.text("message.state < 2"))
+            waiting = (message.c.id.in_(ids), sqlalchemy.text(IS_PENDING))
             tx.sql.execute(update(message).where(*waiting).values(state=State.DROPPED.value, done_us=now_us))
             return
         asked = operations.asked_of(tx, ids)

@@ -50,6 +50,7 @@ from hub.opt_out import MAX_TEXT_CHARACTERS as MAX_WORD_TEXT_CHARACTERS
 from hub.opt_out_guard import OptOuts
 from hub.parts import Group, Key, Whole, digest, ids_of, key_of, storable, whole_of
 from hub.statistics import Counters
+from hub.tables import NEVER_US
 from provisioning import Directory
 from store import Op, Store, StoreError, StoreFull, StoreUnavailable, Transaction
 from threading_tokens import (
@@ -640,7 +641,9 @@ class Intake:
             )
             tx.write(Op(journal.complete_arrived_part, [(i, message.id) for i in ids_of(group)]))
             tx.write(journal.insert_messages([(message, State.DEAD)]))
-            tx.write(Op(journal.move_message, [(message.id, State.DEAD.value, 0, 0, 0, 0, now_us, reason.value)]))
+            tx.write(
+                Op(journal.move_message, [(message.id, State.DEAD.value, 0, 0, 0, NEVER_US, now_us, reason.value)])
+            )
             word = ReceiptState.UNDELIVERABLE
             made = receipts.make_receipts(message, word, "000", now_us, new_id, self._validity_us)
             receipts.publish(tx, made, found)

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Select, func, or_, select, text
 
 from hub.model import NO_ATTRIBUTES, Arrival, Kind, Message, Receipt, ReceiptWanted, State
-from hub.tables import arrived_part, carrier_part, message, parked_receipt
+from hub.tables import IS_PENDING, IS_UNTRIED, NEVER_US, arrived_part, carrier_part, message, parked_receipt
 from store import Delete, Insert, Op, SelectByKeys, Update, Upsert
 
 
@@ -154,7 +154,7 @@ def row_of(m: Message, state: State) -> tuple[Any, ...]:
         m.thread_id,
         m.received_us,
         m.expires_us,
-        m.not_before_us,
+        m.not_before_us if state is not State.DEAD else NEVER_US,
         0,
         0,
         0,
@@ -216,14 +216,13 @@ def claim(entries: Sequence[tuple[int, int]]) -> Op:
 def pending_page(endpoint: str, kind: Kind, after_id: int, limit: int, last_id: int = 0) -> Select[Any]:
     """Pending messages of an endpoint in order of id, those after ``last_id`` left out when it is given."""
     columns = [message.c[name] for name in MESSAGE_COLUMNS]
-    # `state < 2` to the letter: with a parameter there, SQLite would not see that the partial index serves.
     query = (
         select(*columns)
         .where(
             message.c.endpoint == endpoint,
             message.c.kind == kind.value,
             message.c.id > after_id,
-            text("message.state < 2"),
+            text(IS_PENDING),
         )
         .order_by(message.c.id)
         .limit(limit)
@@ -240,7 +239,7 @@ def pending_between(source: str, destination: str, after_id: int, limit: int) ->
             message.c.destination == destination,
             message.c.id > after_id,
             message.c.source == source,
-            text("message.state < 2"),
+            text(IS_PENDING),
         )
         .order_by(message.c.id)
         .limit(limit)
@@ -259,7 +258,7 @@ def lane_page(endpoint: str, source: str, destination: str, after_id: int, limit
 def alone(message_id: int) -> Select[Any]:
     """One message, when it is pending."""
     columns = [message.c[name] for name in MESSAGE_COLUMNS]
-    return select(*columns).where(message.c.id == message_id, text("message.state < 2"))
+    return select(*columns).where(message.c.id == message_id, text(IS_PENDING))
 
 
 def due_page(endpoint: str, after: tuple[int, int], limit: int) -> Select[Any]:
@@ -277,9 +276,7 @@ def due_page(endpoint: str, after: tuple[int, int], limit: int) -> Select[Any]:
         .where(
             c.endpoint == endpoint,
             c.kind == Kind.TEXT.value,
-            text("message.state = 0"),
-            text("message.attempts = 0"),
-            text("message.next_us > 0"),
+            text(IS_UNTRIED),
             c.next_us >= after[0],
             or_(c.next_us > after[0], c.id > after[1]),
         )
@@ -358,7 +355,7 @@ def overdue_messages(now_us: int, after: tuple[int, int], limit: int) -> Select[
     return (
         select(*columns)
         .where(
-            text("message.state < 2"),
+            text(IS_PENDING),
             c.expires_us <= now_us,
             c.expires_us >= after[0],
             or_(c.expires_us > after[0], c.id > after[1]),

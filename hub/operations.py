@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, text, u
 from hub import journal
 from hub.model import Kind, Message, State
 from hub.receipts import PARKED_US
-from hub.tables import arrived_part, message, operator_request, parked_receipt
+from hub.tables import IS_DEAD, IS_PENDING, arrived_part, message, operator_request, parked_receipt
 from store import Transaction
 from threading_tokens.tables import event_table, thread_table
 
@@ -196,7 +196,7 @@ def drop_dead(tx: Transaction, message_ids: Sequence[int]) -> int:
     changed = tx.sql.execute(
         update(message)
         .where(message.c.id.in_(message_ids), message.c.state == State.DEAD.value)
-        .values(state=State.DROPPED.value)
+        .values(state=State.DROPPED.value, next_us=0)
     )
     return int(changed.rowcount)
 
@@ -295,7 +295,7 @@ def counts(tx: Transaction) -> dict[tuple[str, str], int]:
 def pending_counts(tx: Transaction) -> dict[str, int]:
     """How many messages are pending, by endpoint."""
     rows = tx.sql.execute(
-        select(message.c.endpoint, func.count()).where(text("message.state < 2")).group_by(message.c.endpoint)
+        select(message.c.endpoint, func.count()).where(text(IS_PENDING)).group_by(message.c.endpoint)
     ).all()
     return {row[0]: row[1] for row in rows}
 
@@ -315,9 +315,9 @@ def _meant(selection: Selection) -> list[ColumnElement[bool]]:
     c, states = message.c, selection.states
     conditions: list[ColumnElement[bool]] = []
     if set(states) == set(PENDING):
-        conditions.append(text("message.state < 2"))  # type: ignore[arg-type]
+        conditions.append(text(IS_PENDING))  # type: ignore[arg-type]
     elif states == (State.DEAD,):
-        conditions.append(text("message.state = 5"))  # type: ignore[arg-type]
+        conditions.append(text(IS_DEAD))  # type: ignore[arg-type]
     else:
         conditions.append(c.state.in_([state.value for state in states]))
     conditions += [
@@ -354,7 +354,7 @@ def _listed(m: Message, row: Sequence[Any]) -> Listed:
         call_centre=m.call_centre,
         received_us=m.received_us,
         expires_us=m.expires_us,
-        next_us=row[11],
+        next_us=max(row[11], 0),
         next_part=row[13],
         attempts=row[14],
         in_doubt=row[15],

@@ -21,7 +21,7 @@ from sqlalchemy import and_, func, insert, or_, select, text, tuple_
 
 from hub.model import Kind
 from hub.opt_out import Entry, since_after
-from hub.tables import feed_follower, message, opt_out, opt_out_audit
+from hub.tables import IS_PENDING, feed_follower, message, opt_out, opt_out_audit
 from store import Op, SelectByKeys, Transaction, Upsert
 from store.audit import AuditEntry, append
 from threading_tokens.tables import thread_table
@@ -254,7 +254,7 @@ def waiting_for(tx: Transaction, customers: Sequence[str], after_id: int, limit:
     c = message.c
     rows = tx.sql.execute(
         select(c.id, c.source, c.destination, c.call_centre, c.thread_id)
-        .where(c.destination.in_(customers), text("message.state < 2"), c.kind == Kind.TEXT.value, c.id > after_id)
+        .where(c.destination.in_(customers), text(IS_PENDING), c.kind == Kind.TEXT.value, c.id > after_id)
         .order_by(c.destination, c.id)
         .limit(limit)
     ).all()

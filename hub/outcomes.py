@@ -27,6 +27,7 @@ from hub.model import Kind, Message, Outcome, ReceiptState, Result, State
 from hub.queued import Queued
 from hub.retry import DEFAULT_WAITS, THROTTLE_WAIT_US, RetryWaits, decide_retry
 from hub.statistics import Counters
+from hub.tables import NEVER_US
 from store import Op, Store, StoreError, StoreUnavailable, Transaction
 
 STORE_RETRY_S = 0.5
@@ -306,7 +307,7 @@ class Outcomes:
         reason = reason[:REASON_CHARACTERS]
         self._counters.die(name, reason)
         state = State.DROPPED if reason in _WITHDRAWN else State.DEAD
-        batch.moves.append(_move(entry, state, 0, now_us, reason))
+        batch.moves.append(_move(entry, state, NEVER_US if state is State.DEAD else 0, now_us, reason))
         batch.ended.append(entry)
         if message.kind is Kind.TEXT:
             batch.events.append(("dead", message.id, reason))

@@ -323,6 +323,11 @@ async def opened_world(
     async with open_store(url, **store) as opened:
         await opened.transact(create_all)
         yield World(opened, clock, directory or make_directory())
+        # What the indexes go by; a row that says something else would be forgotten.
+        c = message_table.c
+        pending, dead = c.state <= State.SUBMITTING.value, c.state == State.DEAD.value
+        wrong = sqlalchemy.select(c.id).where((pending != (c.done_us == 0)) | (dead != (c.next_us < 0)))
+        assert (await opened.read(lambda tx: tx.sql.execute(wrong).all())) == []
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_requests_are_in_the_audit(cli: Cli, tmp_path: Path) -> None:
     cli("db", "upgrade")
     dead = (
         "INSERT INTO message VALUES (?, 0, 5, 'account:a', 'link:b', '+1', '+2', '', 0,"
-        " 1, 2, 0, 3, 0, 1, 0, 0, 0, 0, 'x', '{\"v\":1}')"
+        " 1, 2, -1, 3, 0, 1, 0, 0, 0, 0, 'x', '{\"v\":1}')"
     )
     with sqlite3.connect(tmp_path / "hub.db") as connection:
         connection.executemany(dead, [(77,), (78,), (79,)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import alembic.command
@@ -12,6 +13,7 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import hub.journal
 import hub.keeping_tables
 import hub.tables
 import ops.reload_requests
@@ -157,3 +159,67 @@ def test_the_audit_of_provisioning_becomes_part_of_the_chain(
         assert back == [(0, "key 0"), (1, "key 1"), (2, "key 2")]
     finally:
         engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_is_pending_and_what_is_dead_is_said_anew(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Until 0007 a message's state alone said so."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_url").replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url)
+    columns = [column.name for column in hub.tables.message.columns]
+    plain = dict.fromkeys(columns, 0) | dict.fromkeys(("origin", "endpoint", "source", "destination"), "")
+    plain |= {"call_centre": "", "reason": "", "body": "{}", "received_us": 5}
+
+    def rows() -> list[tuple[int, ...]]:
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT id, state, next_us, done_us FROM message ORDER BY id")
+            return [tuple(row) for row in found]
+
+    def at_most(condition: str) -> int:
+        with engine.connect() as connection:
+            return connection.exec_driver_sql(f"SELECT count(*) FROM message WHERE {condition}").scalar() or 0
+
+    before = [(1, 0, 9, 0), (2, 1, 0, 7), (3, 2, 0, 8), (4, 3, 0, 0), (5, 5, 0, 8), (6, 5, 3, 0), (7, 6, 0, 8)]
+    try:
+        _step(engine, "0007")
+        with engine.begin() as connection:
+            for row in before:
+                values = plain | dict(zip(("id", "state", "next_us", "done_us"), row, strict=True))
+                marks = ", ".join(f":{name}" for name in columns)
+                connection.execute(
+                    sqlalchemy.text(f"INSERT INTO message ({', '.join(columns)}) VALUES ({marks})"), values
+                )
+        _step(engine, "0008")
+        assert rows() == [
+            (1, 0, 9, 0),
+            (2, 1, 0, 0),
+            (3, 2, 0, 8),
+            (4, 3, 0, 5),
+            (5, 5, -1, 8),
+            (6, 5, -1, 5),
+            (7, 6, 0, 8),
+        ]
+        assert at_most(hub.tables.IS_PENDING) == at_most("state < 2") == 2
+        assert at_most(hub.tables.IS_DEAD) == at_most("state = 5") == 2
+        assert at_most(hub.tables.IS_UNTRIED) == 1
+        _step(engine, "0007", back=True)
+        assert [row[2] for row in rows()] == [9, 0, 0, 0, 0, 0, 0]
+        _step(engine, "head")
+        assert [row[2] for row in rows()] == [9, 0, 0, 0, -1, -1, 0]
+    finally:
+        engine.dispose()
+
+
+def test_a_claim_changes_nothing_that_an_index_is_made_of() -> None:
+    """PostgreSQL then leaves all indexes alone."""
+    watched: set[str] = set()
+    for index in hub.tables.message.indexes:
+        conditions = [index.dialect_options[kind]["where"] for kind in ("sqlite", "postgresql")]
+        for text in map(str, [*index.expressions, *conditions]):
+            watched.update(re.findall(r"\w+", text))
+    assert {"endpoint", "done_us", "next_us"} <= watched
+    assert watched.isdisjoint(hub.journal.claim_message.set)
