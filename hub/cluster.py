@@ -68,6 +68,7 @@ class ClusterStatistics(msgspec.Struct, frozen=True):
         taken, given: leases since the start.
         fenced: nodes that this one has fenced since the start.
         late_s: seconds since the last sign that was written.
+        beats: since the start.
     """
 
     nodes: tuple[NodeRow, ...]
@@ -76,6 +77,7 @@ class ClusterStatistics(msgspec.Struct, frozen=True):
     given: int
     fenced: int
     late_s: float
+    beats: int
 
 
 def steady_s() -> float:
@@ -89,22 +91,24 @@ class Cluster:
     Args:
         identity: this node.
         lease_s: how long a node that gives no sign is believed to live.
+        steady: seconds on a clock that is never set.
 
     Attributes:
         is_leaving: set when it is about to end: it takes and gives nothing any more.
         has_services: set when it has the lease of what is done once for all nodes; it keeps that until it ends.
     """
 
-    def __init__(self, identity: int, lease_s: float) -> None:
+    def __init__(self, identity: int, lease_s: float, steady: Callable[[], float] = steady_s) -> None:
         self.identity = identity
+        self._steady = steady
         self.lease_s = lease_s
         self._watch = Watch(identity, round(lease_s * 1e6))
-        self._fresh_until_s = steady_s() + lease_s * FRESH
-        self._signed_s = steady_s()
+        self._fresh_until_s = steady() + lease_s * FRESH
+        self._signed_s = steady()
         self._nodes: tuple[NodeRow, ...] = ()
         self._held: set[str] = set()
         self._parting: set[str] = set()
-        self._taken = self._given = self._fenced = 0
+        self._taken = self._given = self._fenced = self._beats = 0
         self._look = trio.Event()
         self.is_leaving = False
         self.has_services = trio.Event()
@@ -116,7 +120,7 @@ class Cluster:
 
     def is_fresh(self) -> bool:
         """Whether what this node holds is certainly still its own. Costs a look at the clock."""
-        return steady_s() < self._fresh_until_s
+        return self._steady() < self._fresh_until_s
 
     @property
     def live(self) -> int:
@@ -135,7 +139,8 @@ class Cluster:
             self._taken,
             self._given,
             self._fenced,
-            steady_s() - self._signed_s,
+            self._steady() - self._signed_s,
+            self._beats,
         )
 
     async def run(
@@ -145,23 +150,21 @@ class Cluster:
 
         Raises: Fenced.
         """
-        store = hub.store
-        number = 0
         async with trio.open_nursery() as nursery:
             while True:
+                self._look = trio.Event()
                 try:
                     await self._sign(hub)
                     await self._beat(hub, holder, nursery)
-                    if number % PRUNE_BEATS == 0 and leases.SERVICES in self._held:
-                        await store.transact(bells.forget_unheld)
+                    if self._beats % PRUNE_BEATS == 0 and leases.SERVICES in self._held:
+                        await hub.store.transact(bells.forget_unheld)
                 except StoreFenced:
                     raise Fenced from None
                 except StoreError as error:
                     log.warning("a beat was missed", error=type(error).__name__, is_fresh=self.is_fresh())
-                if not number:
+                if not self._beats:
                     task_status.started()
-                number += 1
-                self._look = trio.Event()
+                self._beats += 1
                 with trio.move_on_after(self.beat_s):
                     await self._look.wait()
 
@@ -174,7 +177,7 @@ class Cluster:
     # --- a beat ------------------------------------------------------------------------------------------------------
 
     async def _sign(self, hub: Hub) -> None:
-        begun_s = steady_s()
+        begun_s = self._steady()
         was_fresh = self.is_fresh()
         store, now_us, newest_id = hub.store, hub.clock(), hub.store.newest_id()
         await store.transact(lambda tx: cluster_rows.beat(tx, self.identity, now_us, newest_id))
@@ -189,7 +192,7 @@ class Cluster:
         self._nodes = tuple(nodes)
         # Ids rise from node to node too, but for what was given out since this look.
         store.advance_ids_past(max((node.newest_id for node in nodes), default=0))
-        for dead in self._watch.look(nodes, round(steady_s() * 1e6)):
+        for dead in self._watch.look(nodes, round(self._steady() * 1e6)):
             if await store.transact(lambda tx, dead=dead: cluster_rows.fence(tx, dead)):  # type: ignore[misc]
                 self._fenced += 1
                 log.warning("a node gave no sign and was fenced", dead=dead.id, host=dead.host, lease_s=self.lease_s)

@@ -38,7 +38,8 @@ from threading_tokens import Contention, registry
 
 FILTERS_S = 1.0  # what accounts have sent today is written
 SWEEP_S = 1.0  # parts that never came, operators' requests
-HEAR_S = 1.0  # what other nodes have journalled, when nobody rings
+HEAR_S = 1.0  # what other nodes have journalled, where they ring when they have
+UNRUNG_S = 0.1  # where nobody can ring
 NUMBER_S = 0.2  # what nodes have written for the feed
 EXPIRY_S = 15.0  # messages whose validity ended while their endpoint was away
 PARKED_S = 60.0
@@ -109,6 +110,7 @@ class Hub:
     Attributes:
         is_upkeeper: whether this node does what is to be done once for all nodes.
         ways: all endpoints, by name: those whose lanes are here, and those of other nodes.
+        hears: whether other nodes can ring for this one now.
         wanted: called when an endpoint would take something whose lanes are at another node.
 
     Raises: OSError: a file that the filters go by cannot be read.
@@ -133,6 +135,7 @@ class Hub:
         self._may_give = may_give
         self._rung = trio.Event()
         self.wanted: Callable[[], None] = lambda: None
+        self.hears: Callable[[], bool] = lambda: False
         self.clock = clock
         self.directory = directory
         self.counters = Counters()
@@ -431,7 +434,7 @@ class Hub:
                 await self._requests.carry_out()
             except StoreError as error:
                 log.warning("the store refused, bells are looked at again", error=type(error).__name__)
-            with trio.move_on_after(HEAR_S):
+            with trio.move_on_after(HEAR_S if self.hears() else UNRUNG_S):
                 await self._rung.wait()
             self._rung = trio.Event()
 
