@@ -1,0 +1,185 @@
+"""Two whole daemons on one PostgreSQL, with a Redis between them: bells, the stream and rates, and Redis killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ops.config import read_config
+from ops.daemon import Daemon, open_daemon
+from ops.metrics_table import METRICS
+from smpp.constants import CommandStatus as S
+from smpp.pdu import DeliverSm, DeliverSmResp, EnquireLink, EnquireLinkResp, SubmitSm, SubmitSmResp
+from tests.fixtures_redis import RedisServer
+from tests.integration.esmes import PASSWORD, Peer, until
+from translators.shared_pace import HELD_S, SharedPace
+
+PER_S = 20
+NODE = """
+[store]
+url = "{store}"
+[node]
+id = {node}
+[cluster]
+enabled = true
+lease_s = 5
+[smpp]
+port = {port}
+[metrics]
+port = 0
+[limits]
+drain_s = 0
+[redis]
+url = "{redis}"
+feed_stream = true
+[[account]]
+system_id = "sender"
+password = "senderpw"
+throughput_per_s = {per_s}
+[[account]]
+system_id = "agg"
+password = "{password}"
+gap_ms = 0
+[[route]]
+prefix = "*"
+endpoint = "account:agg"
+"""
+
+
+@asynccontextmanager
+async def nodes(
+    store: str, redis_url: str, folder: Path, port: Callable[[], int], per_s: int = 0
+) -> AsyncIterator[list[Daemon]]:
+    async with AsyncExitStack() as stack:
+        made = []
+        for node in (1, 2):
+            words = {"store": store, "redis": redis_url, "node": node, "port": port(), "per_s": per_s}
+            config = read_config(NODE.format(password=PASSWORD, **words), "", folder)
+            made.append(await stack.enter_async_context(open_daemon(config)))
+        yield made
+
+
+def submit(text: str, number: int) -> SubmitSm:
+    return SubmitSm(
+        sequence_number=number,
+        source_addr_ton=1,
+        source_addr_npi=1,
+        source_addr="12005550000",
+        dest_addr_ton=1,
+        dest_addr_npi=1,
+        destination_addr="18885550000",
+        short_message=text.encode(),
+    )
+
+
+class Inbox:
+    """What an ESME was given; it takes all."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def read(self, peer: Peer) -> None:
+        while True:
+            pdu = await peer.next()
+            if isinstance(pdu, DeliverSm):
+                self.texts.append(pdu.short_message.decode())
+                await peer.send(DeliverSmResp(sequence_number=pdu.sequence_number))
+            elif isinstance(pdu, EnquireLink):
+                await peer.send(EnquireLinkResp(sequence_number=pdu.sequence_number))
+
+
+async def send(peer: Peer, text: str) -> int:
+    await peer.send(submit(text, 9))
+    while not isinstance(answer := await peer.next(), SubmitSmResp):
+        pass
+    return answer.command_status
+
+
+def metrics(daemon: Daemon) -> dict[tuple[str, ...], float]:
+    registry = CollectorRegistry()
+    for collector in daemon.sharing.collectors():
+        registry.register(collector)
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+async def test_a_text_taken_here_goes_out_there_with_redis_and_without(
+    postgres_url: str, redis_server: RedisServer, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    made = nodes(postgres_url, redis_server.url, tmp_path, unused_tcp_port_factory)
+    async with made as (one, two), trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        agg = await stack.enter_async_context(await Peer.connect(one.ports["smpp"]))
+        sender = await stack.enter_async_context(await Peer.connect(two.ports["smpp"]))
+        assert await agg.bind("agg") == S.ESME_ROK
+        assert await sender.bind("sender", "senderpw") == S.ESME_ROK
+        inbox = Inbox()
+        nursery.start_soon(inbox.read, agg)
+        await until(lambda: one.hub.is_here("account:agg") and not two.hub.is_here("account:agg"))
+        await until(lambda: one.hub.hears() and two.hub.hears())
+
+        async def passes(text: str) -> None:
+            assert await send(sender, text) == S.ESME_ROK
+            await until(lambda: text in inbox.texts)
+
+        before = metrics(one)["smshub_redis_bells_total", "heard"]
+        await passes("with redis")
+        await until(lambda: metrics(one)["smshub_redis_bells_total", "heard"] > before)
+        redis_server.kill()
+        await until(lambda: not one.hub.hears() and not two.hub.hears())
+        await passes("without redis")
+        assert metrics(one)["smshub_redis_up",] == 0
+        redis_server.start()
+        await until(lambda: one.hub.hears() and two.hub.hears())
+        await passes("with redis again")
+        assert inbox.texts == ["with redis", "without redis", "with redis again"]
+
+        def told() -> list[str]:
+            with redis_server.client() as other:
+                return [fields["event"] for _, fields in other.xrange("smshub:feed")]
+
+        # What happened while it was away, and before it lost all it had, is there again.
+        await until(lambda: told().count("message") == 3 and told().count("handed-over") == 3)
+        relays = [daemon for daemon in (one, two) if daemon.hub.is_upkeeper]
+        assert len(relays) == 1
+        names = {name for name in METRICS if name.startswith("smshub_redis_")}
+        assert {key[0] for key in metrics(relays[0])} == names
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_account_that_sends_at_both_has_its_rate_once(
+    postgres_url: str, redis_server: RedisServer, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    async with nodes(postgres_url, redis_server.url, tmp_path, unused_tcp_port_factory, PER_S) as both:
+        taken = [0, 0]
+        vouched: list[Any] = ["smshub_redis_shared_rates"]
+        await until(lambda: all(metrics(daemon)[*vouched,] == 1 for daemon in both))
+        assert all(isinstance(daemon.accounts["sender"]._intake_pace, SharedPace) for daemon in both)
+        await until(lambda: all(daemon.cluster is not None and daemon.cluster.live == 2 for daemon in both))
+        began = time.monotonic()
+
+        async def pour(at: int) -> None:
+            asked = 0
+            async with await Peer.connect(both[at].ports["smpp"]) as peer:
+                assert await peer.bind("sender", "senderpw") == S.ESME_ROK
+                while min(taken) < PER_S or sum(taken) < 3 * PER_S:
+                    asked += 1  # a text that repeats itself would be cut as a loop
+                    status = await send(peer, f"text {asked} at {at}")
+                    assert status in (S.ESME_ROK, S.ESME_RTHROTTLED)
+                    taken[at] += status == S.ESME_ROK
+                    await trio.sleep(0.005)
+
+        async with trio.open_nursery() as nursery:
+            for at in range(2):
+                nursery.start_soon(pour, at)
+        passed_s = time.monotonic() - began
+        assert sum(taken) <= PER_S * passed_s + 3 * (PER_S * HELD_S + 1)
