@@ -1,4 +1,4 @@
-"""The journal as a file or database that no daemon holds: what the accountant reads at the end."""
+"""The journal as a file or database that no daemon holds: what ``check`` lays beside a history at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sqlalchemy
 
 from hub.model import Kind, State
 from hub.tables import message, parked_receipt
-from tests.faults.accounting import NAME, Journalled
+from tests.faults.check import Journalled
+from tests.faults.texts import NAME
 
 OVER = (State.ACCEPTED, State.DELIVERED, State.UNDELIVERABLE)
 
@@ -22,8 +23,6 @@ class Book(msgspec.Struct):
         texts: by name.
         name_of_id: the ids that senders know texts by → name.
         state_of: name → state's word and reason.
-        twice: names of which the journal holds two: it was acknowledged once and would be delivered twice.
-        receipts: name → receipts made.
         pending: messages that are not over.
         doubts: times that anything was in doubt.
     """
@@ -31,8 +30,6 @@ class Book(msgspec.Struct):
     texts: dict[str, Journalled]
     name_of_id: dict[str, str]
     state_of: dict[str, str]
-    twice: list[str]
-    receipts: dict[str, int]
     pending: int
     doubts: int
 
@@ -47,7 +44,7 @@ def engine_of(url: str) -> sqlalchemy.Engine:
 def read_book(url: str) -> Book:
     """Read the whole journal."""
     engine = engine_of(url)
-    book = Book({}, {}, {}, [], {}, 0, 0)
+    book = Book({}, {}, {}, 0, 0)
     try:
         with engine.connect() as connection:
             for kind, enter in ((Kind.TEXT, _enter_text), (Kind.RECEIPT, _enter_receipt)):
@@ -67,9 +64,11 @@ def _enter_text(book: Book, row: Mapping[str, Any]) -> None:
     if found is None:
         return
     name = found[0]
-    if name in book.texts:
-        book.twice.append(name)
-    book.texts[name] = Journalled(State(row["state"]) in OVER, row["in_doubt"], 0)
+    is_over, in_doubt = State(row["state"]) in OVER, row["in_doubt"]
+    known = book.texts.get(name)
+    if known is not None:
+        is_over, in_doubt = is_over and known.is_over, in_doubt + known.in_doubt
+    book.texts[name] = Journalled(is_over, in_doubt, copies=known.copies + 1 if known is not None else 1)
     book.state_of[name] = f"{State(row['state']).name} {row['reason']}"
     for own in body.get("attributes", {}).get("arrived", str(row["id"])).split(","):
         book.name_of_id[own] = name
@@ -83,9 +82,10 @@ def _enter_receipt(book: Book, row: Mapping[str, Any]) -> None:
     name = book.name_of_id.get(told)
     if name is None:
         return
-    book.receipts[name] = book.receipts.get(name, 0) + 1
     known = book.texts[name]
-    book.texts[name] = msgspec.structs.replace(known, receipt_doubts=known.receipt_doubts + row["in_doubt"])
+    book.texts[name] = msgspec.structs.replace(
+        known, receipts=known.receipts + 1, receipt_doubts=known.receipt_doubts + row["in_doubt"]
+    )
 
 
 def pending_of(url: str) -> int:

@@ -1,7 +1,8 @@
 """The daemon's peers, in the process of the test: a carrier, an ESME and a desk.
 
-They keep books, not sessions: what was sent under which name and answered how, what was taken in which order. They are
-made of octets and the codec, not of our sessions, so that they do exactly what a test says: answer late, never, or cut.
+They keep books, not sessions: what was sent under which name and answered how, what was taken in which order. All of
+it is noted in a history, as it stood on the wire (``history``). They are made of octets and the codec, not of our
+sessions, so that they do exactly what a test says: answer late, never, or cut.
 A peer stays while daemons come and go.
 """
 
@@ -13,6 +14,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
 import trio
 
 from smpp.codec import decode, encode, split_frames
@@ -30,8 +32,9 @@ from smpp.pdu import (
     Unbind,
     UnbindResp,
 )
-from tests.faults.accounting import NAME, Sent, Taken, name_of
+from tests.faults.history import History, Recorder
 from tests.faults.process import ACCOUNT_PASSWORD, AGGREGATED, LINK_PASSWORD, NUMBER, SECRET
+from tests.faults.texts import NAME, NAME_CHARACTERS, Sent, Taken, lane_of, name_of
 from translators.xmpp.component import ComponentStream, Phase, Role
 from translators.xmpp.stanzas import PING_NS, RECEIPTS_NS, RECEIVED, THREAD_NS, TOKEN, build_presence, build_result
 from translators.xmpp.stream import Element
@@ -40,16 +43,37 @@ RECEIPT_CLASSES = (0x04, 0x08)  # a carrier's receipt, an SME's acknowledgement 
 UDHI = 0x40
 DOMAIN = "sms.desk.example"
 CSR = "csr@desk.example/sim"
-_RECEIPT_ID = re.compile(rb"id:(\S+)")
+_RECEIPT = re.compile(rb"id:(\S+).* stat:(\w+)(?:.* text:([A-Z]\d{7}\.))?", re.DOTALL)
+DELIVERED, FAILED = "DELIVRD", "UNDELIV"
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 Answered = Callable[[int, PDU], None]
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """A request of ours that is not answered.
+
+    Attributes:
+        answered: who wants to know.
+        piece: of which text it is one; None when it is of none that has a name.
+        session: that it went over.
+    """
+
+    answered: Answered
+    piece: Taken | None
+    session: int
+
+
 class SmppPeer:
     """One side of SMPP sessions, one at a time.
 
+    Args:
+        chance: the peer's own.
+        history: what it sees is noted there.
+        who: under this name.
+
     Attributes:
+        pen: what it notes with.
         taken: texts that were answered with OK, in order.
         told: ids of receipts that were answered with OK, in order.
         answer_delay_s: at most how long answers take; in the order of the requests.
@@ -60,8 +84,9 @@ class SmppPeer:
         refused: statuses that our requests were answered with, other than OK.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, history: History, who: str) -> None:
         self.chance = chance
+        self.pen = Recorder(history, who)
         self.taken: list[Taken] = []
         self.told: list[str] = []
         self.answer_delay_s = 0.0
@@ -71,8 +96,11 @@ class SmppPeer:
         self.status_for: Callable[[Taken], int] = lambda _: 0
         self.refused: list[int] = []
         self.stream: trio.abc.Stream | None = None
-        self._pending: dict[int, Answered] = {}
+        self._pending: dict[int, _Asked] = {}
         self._sequence = 0
+        self._sessions: dict[trio.abc.Stream, int] = {}
+        self._to_answer: list[tuple[trio.abc.Stream, Taken, int]] = []  # answers made and not written
+        self._status = 0  # that the latest text was answered with
         self._locks: dict[trio.abc.Stream, trio.Lock] = {}
 
     @property
@@ -91,11 +119,26 @@ class SmppPeer:
         if stream is None:
             return
         octets = []
+        session = self._sessions.get(stream, 0)
         for pdu, answered in requests:
             self._sequence += 1
-            self._pending[self._sequence] = answered
+            piece = self._note_sending(pdu, session)
+            self._pending[self._sequence] = _Asked(answered, piece, session)
             octets.append(_numbered(pdu, self._sequence))
         await self._write(stream, b"".join(octets))
+
+    def _note_sending(self, pdu: PDU, session: int) -> Taken | None:
+        piece = _piece(pdu)
+        if piece is not None:
+            self.pen.sending(
+                piece.name,
+                lane_of(piece.name),
+                session=session,
+                part=piece.part,
+                total=piece.total,
+                asked=bool(getattr(pdu, "registered_delivery", 0) & 1),
+            )
+        return piece
 
     async def cut(self) -> None:
         """End the connection without a word."""
@@ -132,51 +175,88 @@ class SmppPeer:
                 if answers:
                     if self.answer_delay_s:
                         await trio.sleep(self.chance.uniform(0, self.answer_delay_s))
+                    self._note_answers(stream)
                     await self._write(stream, b"".join(answers))
         finally:
             self._locks.pop(stream, None)
+            self._to_answer = [each for each in self._to_answer if each[0] is not stream]
+            session = self._sessions.pop(stream, 0)
+            if session:
+                self.pen.ended(session)
             if self.stream is stream:
                 self._gone()
             await trio.aclose_forcefully(stream)
+
+    def _note_answers(self, stream: trio.abc.Stream) -> None:
+        waiting, self._to_answer = self._to_answer, []
+        for each in waiting:
+            of, taken, status = each
+            if of is not stream:
+                self._to_answer.append(each)
+                continue
+            session = self._sessions.get(stream, 0)
+            self.pen.took(taken.name, session=session, part=taken.part, total=taken.total, status=status)
 
     def _gone(self) -> None:
         self.stream = None
         self._pending.clear()
 
-    def _came(self, stream: trio.abc.Stream) -> None:
+    def _came(self, stream: trio.abc.Stream, node: str = "") -> None:
         self._pending.clear()
         self.stream = stream
+        self._sessions[stream] = self.pen.began(node)
 
     async def _take(self, stream: trio.abc.Stream, pdu: PDU) -> list[bytes]:
         """Deal with a PDU. Returns: what to answer."""
         if isinstance(pdu, SubmitSmResp | DeliverSmResp):
-            answered = self._pending.pop(pdu.sequence_number, None)
-            if answered is not None:
+            asked = self._pending.pop(pdu.sequence_number, None)
+            if asked is not None:
+                self._note_answered(asked, pdu)
                 if pdu.command_status:
                     self.refused.append(pdu.command_status)
-                answered(pdu.command_status, pdu)
+                asked.answered(pdu.command_status, pdu)
             return []
         if isinstance(pdu, EnquireLink):
             return [] if self.is_deaf else [encode(EnquireLinkResp(sequence_number=pdu.sequence_number))]
         if isinstance(pdu, Unbind):
             return [encode(UnbindResp(sequence_number=pdu.sequence_number))]
         if isinstance(pdu, SubmitSm | DeliverSm):
-            return [] if self.is_deaf else self._text(pdu)
+            piece = self._note_came(stream, pdu)
+            if self.is_deaf:
+                return []
+            answers = self._text(pdu)
+            if piece is not None:
+                self._to_answer.append((stream, piece, self._status))
+            return answers
         return []
+
+    def _note_answered(self, asked: _Asked, pdu: SubmitSmResp | DeliverSmResp) -> None:
+        if asked.piece is not None:
+            name, part = asked.piece.name, asked.piece.part
+            self.pen.sent(name, session=asked.session, part=part, status=pdu.command_status, id=pdu.message_id or "")
+
+    def _note_came(self, stream: trio.abc.Stream, pdu: SubmitSm | DeliverSm) -> Taken | None:
+        """Returns: the part of a text that has to be noted again when it is answered."""
+        session, piece = self._sessions.get(stream, 0), None if self.takes_anything else _piece(pdu)
+        if piece is not None:
+            self.pen.came(piece.name, session=session, part=piece.part, total=piece.total)
+        elif not self.is_deaf and pdu.esm_class & 0x3C in RECEIPT_CLASSES:
+            own, word, name = _receipt_of(pdu)
+            self.pen.told(word, session=session, id=own, name=name)
+        return piece
 
     def _text(self, pdu: SubmitSm | DeliverSm) -> list[bytes]:
         if pdu.esm_class & 0x3C in RECEIPT_CLASSES:
-            found = _RECEIPT_ID.search(pdu.short_message)
-            assert found is not None, "a receipt without an id"
-            self.told.append(found[1].decode())
+            self.told.append(_receipt_of(pdu)[0])
             return [self._answer(pdu, 0)]
         if self.takes_anything:
             return [self._answer(pdu, 0)]
-        taken = _taken(pdu)
-        status = self.status_for(taken)
-        if not status:
+        taken = _piece(pdu)
+        assert taken is not None, f"a part that no test sent: {pdu.short_message[:20]!r}"
+        self._status = self.status_for(taken)
+        if not self._status:
             self.taken.append(taken)
-        return [self._answer(pdu, status)]
+        return [self._answer(pdu, self._status)]
 
     def _answer(self, pdu: SubmitSm | DeliverSm, status: int, message_id: str = "") -> bytes:
         if isinstance(pdu, SubmitSm):
@@ -194,22 +274,28 @@ class Carrier(SmppPeer):
     Attributes:
         takes_binds: False refuses all.
         binds: how many it took.
+        word_for: what receipts say of a part.
     """
 
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__(chance)
+    def __init__(self, chance: random.Random, history: History, who: str = "carrier") -> None:
+        super().__init__(chance, history, who)
+        self.word_for: Callable[[Taken], str] = lambda _: DELIVERED
         self.takes_binds = True
         self.binds = 0
         self._message_id = 0
-        self._owed: dict[str, DeliverSm] = {}  # receipts not answered yet
+        self._node_of: dict[trio.abc.Stream, str] = {}
+        self._owed: dict[str, tuple[DeliverSm, Taken | None, str]] = {}  # receipts not answered yet: of what, word
         self._due: list[str] = []
 
-    async def serve(self, stream: trio.abc.Stream) -> None:
-        """Serve one connection."""
+    async def serve(self, stream: trio.abc.Stream, node: str = "") -> None:
+        """Serve one connection. ``node``: the hub that this road comes from, where there are several."""
+        if node:
+            self._node_of[stream] = node
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._give_receipts, stream)
             await self.converse(stream)
             nursery.cancel_scope.cancel()
+        self._node_of.pop(stream, None)
 
     async def _take(self, stream: trio.abc.Stream, pdu: PDU) -> list[bytes]:
         if isinstance(pdu, BindTransceiver):
@@ -217,7 +303,7 @@ class Carrier(SmppPeer):
             status = 0 if good else int(CommandStatus.ESME_RBINDFAIL)
             if good:
                 self.binds += 1
-                self._came(stream)
+                self._came(stream, self._node_of.get(stream, ""))
                 self._due = list(self._owed)  # as a real SMSC does: what was not answered comes again
             return [encode(BindTransceiverResp(sequence_number=pdu.sequence_number, command_status=status))]
         return await super()._take(stream, pdu)
@@ -226,7 +312,9 @@ class Carrier(SmppPeer):
         self._message_id += 1
         own = f"{self._message_id:08x}"
         if not status and pdu.registered_delivery & 1 and not pdu.esm_class & 0x3C:
-            self._owed[own] = _receipt(pdu, own)
+            piece = _piece(pdu)
+            word = self.word_for(piece) if piece is not None else DELIVERED
+            self._owed[own] = (_receipt(pdu, own, word), piece, word)
             self._due.append(own)
         return super()._answer(pdu, status, own)
 
@@ -235,7 +323,11 @@ class Carrier(SmppPeer):
             await trio.sleep(0.005)
             if self.stream is not stream or not self._due:
                 continue
-            due, self._due = self._due[:50], self._due[50:]
+            due, self._due = [own for own in self._due[:50] if own in self._owed], self._due[50:]
+            for own in due:
+                _, piece, word = self._owed[own]
+                if piece is not None:
+                    self.pen.reporting(piece.name, word, session=self._sessions.get(stream, 0), part=piece.part)
 
             def settle(own: str) -> Answered:
                 def answered(status: int, _: PDU) -> None:
@@ -246,7 +338,7 @@ class Carrier(SmppPeer):
 
                 return answered
 
-            await self.ask([(self._owed[own], settle(own)) for own in due if own in self._owed])
+            await self.ask([(self._owed[own][0], settle(own)) for own in due])
 
     def customer_text(self, text: Sent, customer: str, destination: str, reference: int) -> list[tuple[PDU, Answered]]:
         """A customer's text: the pieces to ``ask``."""
@@ -286,8 +378,10 @@ class Esme(SmppPeer):
         ids: hub's message id → name, of what was acknowledged.
     """
 
-    def __init__(self, chance: random.Random, port: int, password: str = ACCOUNT_PASSWORD) -> None:
-        super().__init__(chance)
+    def __init__(
+        self, chance: random.Random, port: int, history: History, who: str = "esme", password: str = ACCOUNT_PASSWORD
+    ) -> None:
+        super().__init__(chance, history, who)
         self.port = port
         self.password = password
         self.ids: dict[str, str] = {}
@@ -342,7 +436,12 @@ class Esme(SmppPeer):
 class Desk:
     """A call centre's XMPP server with its director and CSR.
 
+    Args:
+        history: what it sees is noted there.
+        who: under this name.
+
     Attributes:
+        pen: what it notes with.
         taken: texts, in order.
         told: ids of our answers that were delivered or failed, once for each time that we were told.
         tokens: customer → token of the open thread.
@@ -350,7 +449,8 @@ class Desk:
         pongs: False makes it deaf.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History, who: str = "desk") -> None:
+        self.pen = Recorder(history, who)
         self.taken: list[Taken] = []
         self.told: list[str] = []
         self.failed: list[str] = []
@@ -370,6 +470,7 @@ class Desk:
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one component."""
         machine = ComponentStream(Role.ACCEPT, secret=SECRET, domains=(DOMAIN,), stream_id=secrets.token_hex(8))
+        opened = self.pen.session
         try:
             async with trio.open_nursery() as nursery:
                 await self._converse(stream, machine, nursery, trio.Lock())
@@ -378,6 +479,8 @@ class Desk:
             if self.stream is stream:
                 self.stream = None
                 self._output.clear()
+            if self.pen.session > opened:
+                self.pen.ended(self.pen.session)
             await trio.aclose_forcefully(stream)
 
     async def _converse(
@@ -397,6 +500,7 @@ class Desk:
                 if machine.phase is Phase.OPEN and not opened:
                     self.stream = stream
                     self.connections += 1
+                    self.pen.began()
                     self._output.clear()
                     nursery.start_soon(self._write, stream, sending)
                 for stanza in stanzas:
@@ -439,16 +543,21 @@ class Desk:
                 self.send(build_presence("director@desk.example/acd", DOMAIN, ""))
             return
         if stanza.get("type") == "error":
-            self.returned.append(stanza.get("id"))
+            own = stanza.get("id")
+            self.returned.append(own)
             error = stanza.child("error")
             children = error.children if error is not None else []
             if any(child.name == f"{THREAD_NS} failed" for child in children):
-                self.failed.append(stanza.get("id"))
-                self.told.append(stanza.get("id"))
+                self.failed.append(own)
+                self.told.append(own)
+                self._note_told(own, FAILED)
+            elif NAME.fullmatch(own):
+                self.pen.sent(own, session=self.pen.session, status=1)
             return
         received = stanza.child(RECEIVED)
         if received is not None:
             self.told.append(received.get("id"))
+            self._note_told(received.get("id"), DELIVERED)
             return
         body = stanza.child_text("body")
         names = NAME.findall(body)
@@ -457,7 +566,12 @@ class Desk:
         token = stanza.child(TOKEN)
         assert token is not None
         self.tokens[stanza.get("from").partition("@")[0]] = token.text
-        self.taken.append(Taken(names[0], whole="[…]" not in body))
+        taken = Taken(names[0], whole="[…]" not in body)
+        self.taken.append(taken)
+        self.pen.took(taken.name, session=self.pen.session, whole=taken.whole)
+
+    def _note_told(self, own_id: str, word: str) -> None:
+        self.pen.told(word, session=self.pen.session, id=own_id, name=own_id if NAME.fullmatch(own_id) else "")
 
     def answer(self, text: Sent, customer: str) -> None:
         """Write to a customer whose token is known; the text has three parts."""
@@ -467,6 +581,8 @@ class Desk:
         """Write a text."""
         asked = f"<request xmlns='{RECEIPTS_NS}'/>" if receipt else ""
         named = f"<token xmlns='{THREAD_NS}'>{token}</token>" if token else ""
+        if self.connected and NAME.fullmatch(own_id):
+            self.pen.sending(own_id, lane_of(own_id), session=self.pen.session, asked=receipt)
         self.send(
             f"<message from='{CSR}' to='{customer}@{DOMAIN}/{NUMBER}' id='{own_id}' type='chat'>"
             f"<body>{body}</body>{named}{asked}</message>"
@@ -560,18 +676,27 @@ def _numbered(pdu: PDU, sequence_number: int) -> bytes:
     return octets[:12] + sequence_number.to_bytes(4, "big") + octets[16:]
 
 
-def _taken(pdu: SubmitSm | DeliverSm) -> Taken:
+def _piece(pdu: PDU) -> Taken | None:
+    """Which part of which text it carries; None for what has no name."""
+    if not isinstance(pdu, SubmitSm | DeliverSm) or pdu.esm_class & 0x3C in RECEIPT_CLASSES:
+        return None
     octets, part, total = pdu.short_message, 1, 1
-    if pdu.esm_class & UDHI:
+    if pdu.esm_class & UDHI and len(octets) > 6:
         total, part = octets[4], octets[5]
         octets = octets[6:]
-    found = NAME.match(octets.decode("latin-1"))
-    assert found is not None, f"a part that no test sent: {octets[:20]!r}"
-    return Taken(found[0], part, total)
+    found = NAME.match(octets[:NAME_CHARACTERS].decode("latin-1"))
+    return Taken(found[0], part, total) if found is not None else None
 
 
-def _receipt(pdu: SubmitSm | DeliverSm, own: str) -> DeliverSm:
-    text = f"id:{own} sub:001 dlvrd:001 submit date:2611220100 done date:2611220100 stat:DELIVRD err:000 text:"
+def _receipt_of(pdu: SubmitSm | DeliverSm) -> tuple[str, str, str]:
+    """Of which id a receipt is, its word, and the text's name, when it quotes that."""
+    found = _RECEIPT.search(pdu.short_message)
+    assert found is not None, "a receipt without an id"
+    return found[1].decode(), found[2].decode(), (found[3] or b"").decode()
+
+
+def _receipt(pdu: SubmitSm | DeliverSm, own: str, word: str) -> DeliverSm:
+    text = f"id:{own} sub:001 dlvrd:001 submit date:2611220100 done date:2611220100 stat:{word} err:000 text:"
     return DeliverSm(
         source_addr_ton=pdu.dest_addr_ton,
         source_addr_npi=pdu.dest_addr_npi,

@@ -16,6 +16,8 @@ from typing import Any
 
 import trio
 
+from tests.faults.history import History
+
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 LOOK_S = 0.01
@@ -105,6 +107,8 @@ class DaemonProcess:
         config_path: its configuration file.
         log_path: what it says; all lives in one file.
         starts: how often it was started.
+        history: where its deaths are noted, when there is one.
+        name: under this name.
     """
 
     def __init__(
@@ -128,6 +132,8 @@ class DaemonProcess:
             **{f"{name}_more": more.get(name, "") for name in ("smpp", "limits", "link", "account")},
         )
         self.config_path.write_text(text + more.get("tail", ""))
+        self.history: History | None = None
+        self.name = "hub"
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
 
@@ -160,6 +166,8 @@ class DaemonProcess:
                 if self._process.poll() is not None:
                     raise Died(f"the daemon ended with {self._process.returncode}: {self._latest()[-2000:].decode()}")
                 await trio.sleep(LOOK_S)
+        if self.history is not None:
+            self.history.fault(f"kill {self.name}", over=True)
 
     async def start(self) -> None:
         """Start it and wait until it serves."""
@@ -174,6 +182,8 @@ class DaemonProcess:
     def kill(self) -> None:
         """End it as a power cut would. Raises: Died when somebody else was first."""
         self.check_alive()
+        if self.history is not None:
+            self.history.fault(f"kill {self.name}")
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
 
-from tests.faults.accounting import audit
 from tests.faults.book import Book, awaiting_receipts, pending_of, read_book
+from tests.faults.check import Rules, Tally, check
+from tests.faults.history import History, read
 from tests.faults.peers import Carrier, Desk, Esme, Load
 from tests.faults.process import DaemonProcess, until
 
@@ -27,10 +28,18 @@ class Scene:
         carriers: the carrier and, where a test has more, the others of its group; all keep the books of the first.
         url: the store.
         nursery: of the peers.
+        history: what they saw.
+        tally: how much that was, once it was accounted for.
+        rules: what the account goes by.
     """
 
-    def __init__(self, daemon: DaemonProcess, carrier: Carrier, esme: Esme, desk: Desk, url: str) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, carrier: Carrier, esme: Esme, desk: Desk, url: str, history: History
+    ) -> None:
         self.daemon, self.carrier, self.esme, self.desk, self.url = daemon, carrier, esme, desk, url
+        self.history = history
+        self.tally = Tally()
+        self.rules = Rules()
         self.carriers = [carrier]
         self.load = Load(carrier.chance, carrier, esme, desk)
         self.nursery: trio.Nursery | None = None
@@ -63,7 +72,7 @@ class Scene:
     async def add_carrier(self, port: int) -> Carrier:
         """Let another carrier of the first one's group listen."""
         assert self.nursery is not None
-        other = Carrier(self.carrier.chance)
+        other = Carrier(self.carrier.chance, self.history, f"carrier-{len(self.carriers) + 1}")
         other.taken, other.told = self.carrier.taken, self.carrier.told
         self.carriers.append(other)
         self.nursery.start_soon(
@@ -78,19 +87,32 @@ class Scene:
         took_s = time.monotonic() - begun
         assert took_s < within_s, f"an orderly stop took {took_s:.1f} s"
 
+    @contextmanager
+    def broken(self, what: str) -> Iterator[None]:
+        """While something is broken: the history says so."""
+        self.history.fault(what)
+        try:
+            yield
+        finally:
+            self.history.fault(what, over=True)
+
     def account(self) -> tuple[list[str], Book]:
         """What breaks a promise, and the journal. The daemon has ended."""
         book = read_book(self.url)
-        found = [f"{name}: twice in the journal" for name in book.twice]
-        found += [f"{name}: {count} receipts made" for name, count in book.receipts.items() if count > 1]
-        sent = self.load.sent
-        for name in sent.keys() & book.texts.keys():
-            if name[0] == "C":  # a desk is not told that it was accepted: what the journal has, was
-                sent[name].acknowledged = max(1, sent[name].acknowledged)
-        told = [book.name_of_id.get(own, own) for own in (*self.carrier.told, *self.esme.told)] + self.desk.told
-        taken = self.carrier.taken + self.esme.taken + self.desk.taken
-        found += audit(sent, taken, told, book.texts)
-        return found, book
+        self.history.flush()
+        found, self.tally = check(read([self.history.path]), book.texts, book.name_of_id, self.rules)
+        for name, text in self.load.sent.items():
+            if name[0] == "C" and name in book.texts:  # a desk is not told so: what the journal has, was accepted
+                text.acknowledged = max(1, text.acknowledged)
+        return [str(violation) for violation in found], book
+
+
+@asynccontextmanager
+async def _closing(history: History) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        history.close()
 
 
 @asynccontextmanager
@@ -108,14 +130,16 @@ async def open_scene(
         more: see ``DaemonProcess``.
     """
     chance = random.Random(seed)
-    carrier, desk = Carrier(chance), Desk()
-    async with trio.open_nursery() as nursery:
+    history = History(folder / "history.jsonl")
+    carrier, desk = Carrier(chance, history), Desk(history)
+    async with _closing(history), trio.open_nursery() as nursery:
         carriers = await trio.open_tcp_listeners(0, host="127.0.0.1")
         desks = await trio.open_tcp_listeners(0, host="127.0.0.1")
         ports = [listeners[0].socket.getsockname()[1] for listeners in (carriers, desks)]
         daemon = DaemonProcess(folder, url, *ports, new_port, **more)
-        esme = Esme(chance, daemon.smpp_port)
-        scene = Scene(daemon, carrier, esme, desk, url)
+        daemon.history = history
+        esme = Esme(chance, daemon.smpp_port, history)
+        scene = Scene(daemon, carrier, esme, desk, url, history)
         scene.nursery = nursery
         nursery.start_soon(trio.serve_listeners, carrier.serve, carriers)
         nursery.start_soon(trio.serve_listeners, desk.serve, desks)

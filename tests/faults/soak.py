@@ -18,10 +18,10 @@ import msgspec
 import trio
 
 from smpp.constants import CommandStatus
-from tests.faults.accounting import Sent, Taken
 from tests.faults.peers import Carrier, Load
 from tests.faults.process import AGGREGATED, LINK_PASSWORD, NUMBER, until
 from tests.faults.scene import Scene, open_scene
+from tests.faults.texts import Sent, Taken
 
 TICK_S = 0.02
 LOOK_S = 5.0

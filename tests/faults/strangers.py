@@ -10,9 +10,9 @@ import trio
 
 from smpp.codec import decode, encode, split_frames
 from smpp.pdu import PDU, BindReceiver, BindTransceiver, BindTransmitter
-from tests.faults.accounting import Sent, name_of
 from tests.faults.process import DaemonProcess, until
 from tests.faults.scene import Scene
+from tests.faults.texts import Sent, name_of
 
 BEAT_S = 0.02
 PATIENCE_S = 10.0  # the longest that an honest session may wait, on a machine that has much else to do

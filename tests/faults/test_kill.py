@@ -1,7 +1,7 @@
 """Never lost: the daemon is killed with -9 at random instants under load, in all directions, on both stores.
 
 A round is one kill. The load goes on while the daemon is away, the peers come back, and what was in flight at the kill
-is unknown to everybody but the journal. At the end every text is accounted for: see ``accounting``.
+is unknown to everybody but the journal. At the end every text is accounted for: see ``check``.
 """
 
 from __future__ import annotations

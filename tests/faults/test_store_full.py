@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from smpp.constants import CommandStatus as S
-from tests.faults.accounting import Sent
 from tests.faults.process import until
 from tests.faults.scene import Scene, open_scene
 from tests.faults.strangers import Watch
+from tests.faults.texts import Sent
 
 pytestmark = pytest.mark.slow
 
