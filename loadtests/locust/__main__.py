@@ -13,11 +13,11 @@ monkey.patch_all()  # before anything that knows sockets; nothing but this comma
 
 # ruff: noqa: E402
 import argparse
-import os
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,15 @@ from locust.stats import (
     stats_history,
 )
 
+from loadtests.locust.command import LOOPBACK, Site, config_for, parser, scenario_of, site_in, site_of
 from loadtests.locust.measures import Measures
-from loadtests.locust.scenario import Scenario, ScenarioError, read_scenario
-from loadtests.locust.stage import Site, Stage
+from loadtests.locust.scenario import Scenario, ScenarioError
+from loadtests.locust.stage import Stage
 from loadtests.locust.users import ALL, ExactDispatcher, ScenarioShape, StagedEnvironment
 from loadtests.locust.verdict import Findings, broken_bounds, summary
-from loadtests.processes import CONFIG, HELPLINE, PASSWORD, HubProcess, Place, ToolFailed, free_ports
+from loadtests.processes import HubProcess, Place, ToolFailed, free_ports
 
-LOOPBACK = "127.0.0.1"
-DOMAIN = "sms.example.net"
-SYSTEM_ID = "load"
-WINDOW = 1000  # of loadtests.processes' hub, on each side
 PROGRESS_S = 5.0
-PASSWORD_VARIABLE = "SMSHUB_LOAD_PASSWORD"
 
 
 class Play:
@@ -57,20 +53,25 @@ class Play:
     Args:
         scenario: what is played.
         site: where.
-        hub: the hub, when it is a child of ours.
+        ready_s: how long the hub may take to connect to the carrier and the desk.
+        say: called at the end of each run.
 
     Attributes:
-        found: of the latest run, None before one is over.
+        hub: the hub, when it is a child of ours.
+        found: of the latest run, None before it is over.
         broken: the bounds that it broke.
     """
 
-    def __init__(self, scenario: Scenario, site: Site) -> None:
+    def __init__(self, scenario: Scenario, site: Site, ready_s: float, say: Callable[[Play], None]) -> None:
         self.scenario, self.site = scenario, site
         self.hub: HubProcess | None = None
+        self._say = say
+        self._over = Event()
+        self._stopping = False
         self.found: Findings | None = None
         self.broken: list[str] = []
         self.environment = StagedEnvironment(user_classes=list(ALL), dispatcher_class=ExactDispatcher)
-        self.environment.shape_class = ScenarioShape(self.environment, self._begin)
+        self.environment.shape_class = ScenarioShape(self.environment, self._begin, ready_s)
         self.environment.events.test_stop.add_listener(lambda **_: self._conclude())
         self.runner: LocalRunner = self.environment.create_local_runner()
         self._cpu_s = 0.0
@@ -78,6 +79,8 @@ class Play:
 
     def _begin(self) -> None:
         self.found = None
+        self._stopping = False
+        self._over.clear()
         self.environment.stage = Stage(self.scenario, self.site, Measures(self.environment), self._note_cpu)
 
     def _note_cpu(self) -> None:
@@ -90,9 +93,16 @@ class Play:
         return self.runner.shape_greenlet
 
     def stop(self) -> None:
-        """End the run under way, if there is one."""
-        if self.found is None:
+        """End the run under way, if there is one; return when it is over."""
+        if self.found is None and not self._stopping:
+            self._stopping = True
             self.runner.stop()
+        self._over.wait()
+
+    def abandon(self) -> None:
+        """The run cannot go on, and is not worth a word: somebody says why."""
+        self._say = lambda _: None
+        self.stop()
 
     def _conclude(self) -> None:
         stage, stats = self.environment.stage, self.environment.stats
@@ -114,7 +124,8 @@ class Play:
             p99_ms={_name(entry): float(entry.get_response_time_percentile(0.99)) for entry in stats.entries.values()},
             settled=stage.settled,
             drained_s=now - stage.ended if stage.ended else 0.0,
-            strange=stage.carrier.strange + stage.desk.strange,
+            strange=stage.books.strange,
+            leftovers=stage.books.leftovers,
             interrupted=not stage.ended and not troubles,
             troubles=troubles,
             tool_cpu_s=time.process_time() - self._cpu_s,
@@ -122,6 +133,8 @@ class Play:
             wall_s=now - stage.begun if stage.begun else 0.0,
         )
         self.broken = broken_bounds(self.found, self.scenario.bounds)
+        self._say(self)
+        self._over.set()
 
     def report(self) -> list[str]:
         """All that is said at the end of a run."""
@@ -129,7 +142,9 @@ class Play:
         lines = ["", *get_stats_summary(stats, current=False), "", *get_percentile_stats_summary(stats), ""]
         if stats.errors:
             lines += get_error_report_summary(stats)
-        return lines + (summary(self.found, self.broken) if self.found is not None else [])
+        if self.found is not None:
+            lines += summary(self.found, self.broken)
+        return lines
 
     def show_progress(self) -> None:
         """Print a line every few seconds while a run is under way."""
@@ -161,90 +176,23 @@ def serve_page(play: Play, port: int) -> None:
     @page.app.route("/scenario")
     def scenario() -> Any:
         stage = play.environment.stage
-        found = play.found
+        is_over = play.found is not None
+        accounts = [msgspec.to_builtins(account) for account in stage.books.accounts()]
+        if not is_over:
+            for account in accounts:
+                account["waiting"] = account.pop("lost")
         return {
             "title": play.scenario.title,
             "phase": stage.scenario.phase_at(stage.elapsed_s) if stage.begun else "",
             "elapsed_s": round(stage.elapsed_s, 1),
-            "accounts": [msgspec.to_builtins(account) for account in stage.books.accounts()],
-            "over": found is not None,
-            "broken": play.broken if found is not None else [],
+            "accounts": accounts,
+            "over": is_over,
+            "broken": play.broken if is_over else [],
         }
 
     page.start()
     gevent.spawn(stats_history, play.runner)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(prog="loadtests.locust", description=(__doc__ or "").split("\n\n")[0].strip())
-    made.add_argument("scenario", type=Path, help="a scenario file, such as loadtests/scenarios/busy-hour.toml")
-    made.add_argument("--seconds", type=float, help="stretch or shorten the phases to this in all")
-    made.add_argument("--load", type=float, default=1.0, help="times as many people and texts (1)")
-    made.add_argument(
-        "--web", type=int, nargs="?", const=8089, metavar="PORT", help="locust's page on 127.0.0.1 (8089), until Ctrl-C"
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the findings there")
-    made.add_argument("--html", type=Path, metavar="FILE", help="write locust's report with its plots there")
-    hub = made.add_argument_group("a hub that is there already")
-    hub.add_argument("--hub", metavar="HOST:PORT", help="its SMPP port; without, one is started and thrown away")
-    hub.add_argument("--listen", default=LOOPBACK, metavar="ADDRESS", help="where it finds the carrier and the desk")
-    hub.add_argument("--carrier-port", type=int, default=2776, help="the port of its link (2776)")
-    hub.add_argument("--desk-port", type=int, default=5348, help="the port of its desk (5348)")
-    hub.add_argument("--hub-window", type=int, default=WINDOW, help=f"the largest window of its settings ({WINDOW})")
-    hub.add_argument("--print-config", action="store_true", help="print a configuration for it, and end")
-    return made
-
-
-def site_of(options: argparse.Namespace) -> Site:
-    """Where everything is with a hub that is there already. Raises: ScenarioError: no such address."""
-    host, _, port = options.hub.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ScenarioError(f"--hub {options.hub}: give HOST:PORT")
-    password = os.environ.get(PASSWORD_VARIABLE, PASSWORD)
-    return Site(
-        (host.strip("[]"), int(port)),
-        options.listen,
-        options.carrier_port,
-        options.desk_port,
-        SYSTEM_ID,
-        password,
-        password,
-        DOMAIN,
-        HELPLINE,
-        options.hub_window,
-    )
-
-
-def site_in(place: Place) -> Site:
-    """Where everything is with a hub of our own."""
-    return Site(
-        (LOOPBACK, place.smpp_port),
-        LOOPBACK,
-        place.carrier_port,
-        place.desk_port,
-        SYSTEM_ID,
-        PASSWORD,
-        PASSWORD,
-        DOMAIN,
-        HELPLINE,
-        WINDOW,
-    )
-
-
-def config_for(options: argparse.Namespace) -> str:
-    """The configuration of a hub that ``--hub`` may name."""
-    return CONFIG.format(
-        url="sqlite:///hub.db",
-        synchronous="FULL",
-        smpp_port=2775,
-        carrier_port=options.carrier_port,
-        desk_port=options.desk_port,
-        password=os.environ.get(PASSWORD_VARIABLE, PASSWORD),
-        number=HELPLINE,
-        window=WINDOW,
-        desk_window=WINDOW,
-    )
+    print(f"Locust's page: http://{LOOPBACK}:{port}/", flush=True)
 
 
 def play(options: argparse.Namespace, scenario: Scenario) -> int:
@@ -254,7 +202,8 @@ def play(options: argparse.Namespace, scenario: Scenario) -> int:
         place = None
         if options.hub is None:
             place = Place(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="smshub-locust-"))))
-        run = Play(scenario, site_in(place) if place is not None else site_of(options))
+        site = site_in(place) if place is not None else site_of(options)
+        run = Play(scenario, site, options.ready_s, lambda run: conclude(run, options))
 
         def end() -> None:
             asked_to_end.set()
@@ -263,25 +212,33 @@ def play(options: argparse.Namespace, scenario: Scenario) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, end)
         shape = run.start()
-        stack.callback(run.stop)
-        if place is not None:
-            run.hub = stack.enter_context(HubProcess(place))
-        if options.web is not None:
-            port = options.web or free_ports(1)[0]
-            serve_page(run, port)
-            print(f"Locust's page: http://{LOOPBACK}:{port}/", flush=True)
+        try:
+            if place is not None:
+                run.hub = stack.enter_context(HubProcess(place))
+            if options.web is not None:
+                serve_page(run, options.web or free_ports(1)[0])
+        except BaseException:
+            run.abandon()
+            raise
         print(f"{scenario.title}: {scenario.total_s:g} s", flush=True)
         progress = gevent.spawn(run.show_progress)
         shape.join()
+        if shape.exception is not None:
+            run.environment.stage.troubles.append(f"the tool itself failed: {shape.exception!r}")
         run.stop()
-        print("\n".join(run.report()), flush=True)
-        write_files(run, options)
         if options.web is not None and not asked_to_end.is_set():
-            print("The page stays until Ctrl-C.", flush=True)
+            print("The page stays until Ctrl-C; it can start the scenario again.", flush=True)
             asked_to_end.wait()
+            run.stop()
         progress.kill()
         run.runner.quit()
-        return 1 if run.broken or run.found is None else 0
+        return 1 if run.broken else 0
+
+
+def conclude(run: Play, options: argparse.Namespace) -> None:
+    """Say how a run ended, and write the files that are asked for."""
+    print("\n".join(run.report()), flush=True)
+    write_files(run, options)
 
 
 def write_files(run: Play, options: argparse.Namespace) -> None:
@@ -294,19 +251,14 @@ def write_files(run: Play, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    made = parser()
-    options = made.parse_args()
+    options = parser().parse_args()
     if options.print_config:
         print(config_for(options), end="")
         return
-    if not options.load > 0 or (options.seconds is not None and not options.seconds > 0):
-        made.error("--load and --seconds are more than 0")
+    del sys.argv[1:]  # locust's page reads it, and would take our options for its own
     setup_logging("WARNING")
     try:
-        scenario = read_scenario(options.scenario).loaded(options.load)
-        if options.seconds is not None:
-            scenario = scenario.stretched(options.seconds)
-        status = play(options, scenario)
+        status = play(options, scenario_of(options))
     except (ScenarioError, ToolFailed, OSError) as error:
         print(f"loadtests.locust: {error}", file=sys.stderr)
         status = 2

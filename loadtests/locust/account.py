@@ -28,7 +28,6 @@ from loadtests.locust.pdus import (
     receipt_state_of,
     receipted_id_of,
     write_bind,
-    write_key,
     write_response,
     write_text,
 )
@@ -126,7 +125,9 @@ class Bind:
         customer = FIRST_CUSTOMER + self._turn % script.addresses * MAX_APPLICATIONS + self.slot
         self._turn += 1
         account.books.begin(TEXT, key, due)
-        body = write_text(HUNT_NUMBER, b"1%d" % customer, write_key(TEXT, key, script.length), receipt=script.receipts)
+        body = write_text(
+            HUNT_NUMBER, b"1%d" % customer, account.books.write(TEXT, key, script.length), receipt=script.receipts
+        )
         session.request(SUBMIT_SM, body, _Submitted(key, due))
 
     def leave(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtests.locust.ledger import Account, Flow
-from loadtests.locust.pdus import ANSWER, TEXT
+from loadtests.locust.pdus import ANSWER, TEXT, fill, read_label, write_label
 
 
 class Books:
@@ -13,11 +13,16 @@ class Books:
         texts: from applications to the carrier; ``text_receipts`` their receipts, back.
         questions: from customers, by the carrier, to the desk.
         answers: from the desk, by the carrier, to customers; ``answer_receipts`` their receipts, back.
+        run: 16 bits that tell this run's texts from those that an earlier one left in the hub.
         hub_window: how many requests or stanzas of the hub may be unanswered on one session.
+        strange: texts that came and bore no label of ours.
+        leftovers: texts of earlier runs that came.
     """
 
-    def __init__(self, hub_window: int) -> None:
+    def __init__(self, run: int, hub_window: int) -> None:
+        self.run = run
         self.hub_window = hub_window
+        self.strange = self.leftovers = 0
         self.texts, self.text_receipts = Flow("texts"), Flow("their receipts")
         self.questions = Flow("questions")
         self.answers, self.answer_receipts = Flow("answers"), Flow("receipts of answers")
@@ -27,6 +32,25 @@ class Books:
     def receipts_of(self, flow: bytes) -> Flow:
         """The flow of the receipts for texts that bear this letter."""
         return {TEXT: self.text_receipts, ANSWER: self.answer_receipts}[flow]
+
+    def label(self, flow: bytes, key: int) -> bytes:
+        """What a text is known by."""
+        return write_label(flow, self.run, key)
+
+    def write(self, flow: bytes, key: int, length: int) -> bytes:
+        """A text of so many characters."""
+        return fill(self.label(flow, key), length)
+
+    def read(self, octets: bytes, *flows: bytes) -> tuple[bytes, int] | None:
+        """The flow and key of what came; None for what is not this run's, or of another flow, which is counted."""
+        known = read_label(octets)
+        if known is None or known[0] not in flows:
+            self.strange += 1
+        elif known[1] != self.run:
+            self.leftovers += 1
+        else:
+            return known[0], known[2]
+        return None
 
     def begin(self, flow: bytes, key: int, at: float) -> None:
         """It is on its way since then; said again, it counts from the first time."""

@@ -29,9 +29,7 @@ from loadtests.locust.pdus import (
     TEXT,
     Text,
     name_of,
-    read_key,
     read_text,
-    write_key,
     write_response,
     write_text,
 )
@@ -72,9 +70,6 @@ class Carrier:
         books: where it is written down.
         measures: where it is told.
         chance: decides which texts are throttled.
-
-    Attributes:
-        strange: texts that bore no key of ours.
     """
 
     def __init__(
@@ -87,7 +82,6 @@ class Carrier:
         measures: Measures,
         chance: random.Random,
     ) -> None:
-        self.strange = 0
         self._number, self._script, self._books, self._measures = number, script, books, measures
         self._chance = chance
         self._weather = Conditions()
@@ -126,7 +120,7 @@ class Carrier:
         key = self._books.questions.offer()
         answered = self._telephones[FIRST_TELEPHONE + customer] = Event()
         source = b"1%d" % (FIRST_TELEPHONE + customer)
-        body = write_text(source, self._number, write_key(QUESTION, key, length), receipt=False)
+        body = write_text(source, self._number, self._books.write(QUESTION, key, length), receipt=False)
         self._queue.append(Parcel(QUESTION, key, body))
         self._push()
         return key, answered
@@ -169,7 +163,7 @@ class Carrier:
                     out.append(write_response(frame, ESME_RTHROTTLED))
                     continue
                 self._last_id += 1
-                own = b"%08x" % self._last_id
+                own = b"%04x%08x" % (self._books.run, self._last_id)
                 out.append(write_response(frame, ESME_ROK, own + b"\0"))
                 self._arrived(session, frame, read_text(frame), own, owed)
             elif command_id == BIND_TRANSCEIVER:
@@ -188,9 +182,8 @@ class Carrier:
             self._push()
 
     def _arrived(self, session: Session, frame: bytes, text: Text, own: bytes, owed: list[Parcel]) -> None:
-        known = read_key(text.octets)
-        if known is None or known[0] not in (TEXT, ANSWER):
-            self.strange += 1
+        known = self._books.read(text.octets, TEXT, ANSWER)
+        if known is None:
             return
         flow, key = known
         lane = int(text.destination)

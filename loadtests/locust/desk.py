@@ -20,7 +20,7 @@ import gevent
 from loadtests.locust.books import Books
 from loadtests.locust.line import Line, Port
 from loadtests.locust.measures import Measures
-from loadtests.locust.pdus import ANSWER, QUESTION, read_key, write_key
+from loadtests.locust.pdus import ANSWER, QUESTION
 from loadtests.locust.scenario import Conditions, DeskScript
 from loadtests.locust.stanzas import (
     BODY,
@@ -116,9 +116,6 @@ class Desk:
         books: where it is written down.
         measures: where it is told.
         chance: decides how long a CSR needs.
-
-    Attributes:
-        strange: texts that bore no key of ours.
     """
 
     def __init__(
@@ -132,7 +129,6 @@ class Desk:
         measures: Measures,
         chance: random.Random,
     ) -> None:
-        self.strange = 0
         self.books, self.secret = books, secret
         self._domain, self._script, self._measures, self._chance = domain, script, measures, chance
         self._weather = Conditions()
@@ -229,15 +225,13 @@ class Desk:
             self._question(stream, stanza, (body.text or "").encode())
 
     def _question(self, stream: _Stream, stanza: Element, octets: bytes) -> None:
-        known = read_key(octets)
-        sender = stanza.get("from", "")
-        customer = sender.partition("@")[0].removeprefix("+")
-        if known is None or known[0] != QUESTION or not customer.isdigit():
-            self.strange += 1
+        known = self.books.read(octets, QUESTION)
+        if known is None:
             return
         key = known[1]
+        sender = stanza.get("from", "")
         stream.taken.append(key)
-        if not self.books.questions.arrive(key, int(customer)):
+        if not self.books.questions.arrive(key, int(sender.partition("@")[0])):
             return
         since = self.books.since(QUESTION, key)
         if since is not None:
@@ -267,8 +261,9 @@ class Desk:
             reply = self._unsent.popleft()
             self._replies[reply.key] = reply
             stream.unproven.append(reply.key)
-            body = write_key(ANSWER, reply.key, self._script.length).decode()
-            stream.write(write_answer(f"a{reply.key:x}", CSR, reply.to, body, reply.token))
+            own = self.books.label(ANSWER, reply.key).decode()
+            body = self.books.write(ANSWER, reply.key, self._script.length).decode()
+            stream.write(write_answer(own, CSR, reply.to, body, reply.token))
 
     def _prove_answers(self) -> None:
         while not self._closed:
@@ -279,24 +274,18 @@ class Desk:
                 stream.write(write_ping("proof", HOST, self._domain))
 
     def _reply_of(self, own: str) -> _Reply | None:
-        try:
-            return self._replies.get(int(own.removeprefix("a"), 16))
-        except ValueError:
-            return None
+        known = self.books.read(own.encode(), ANSWER)
+        return self._replies.get(known[1]) if known is not None else None
 
     def _receipt(self, own: str) -> None:
         reply = self._reply_of(own)
-        if reply is None:
-            self.strange += 1
-            return
-        if self.books.answer_receipts.arrive(reply.key, None):
+        if reply is not None and self.books.answer_receipts.arrive(reply.key, None):
             self._measures.fire("XMPP answer to receipt", reply.begun, self._script.length)
 
     def _came_back(self, stanza: Element) -> None:
         reply = self._reply_of(stanza.get("id", ""))
         error = stanza.find(ERROR)
         if reply is None or error is None:
-            self.strange += 1
             return
         later, failed = error.find(TRY_LATER), error.find(FAILED)
         word = next((child.tag.rpartition("}")[2] for child in error if child.tag.startswith("{urn:smshub")), "")

@@ -1,12 +1,14 @@
 """The few PDUs that scenarios need, written and read without the hub's own codec. Pure.
 
 Independent on purpose: a mistake that the hub's codec makes both ways would be seen here. Each text begins with the
-letter of its flow and eight hexadecimal digits, its key; letters and digits are the same in every alphabet.
+letter of its flow, four hexadecimal digits of its run and eight of its key: letters and digits are the same in every
+alphabet.
 Source: SMPP 3.4 §4.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from loadtests.wire import HEADER, RESPONSE
@@ -32,6 +34,7 @@ TEMPORARY = frozenset((0x08, 0x14, 0x58, 0x64))  # a carrier tries again later
 DELIVERED = b"DELIVRD"
 MAX_PDU_OCTETS = 65_536
 TEXT, QUESTION, ANSWER = b"t", b"q", b"a"  # an application's, a customer's, a CSR's
+_LABEL = re.compile(rb"([tqa])([0-9a-f]{4})([0-9a-f]{8})")
 _FILLING = b" Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore " * 2
 
 
@@ -132,17 +135,17 @@ def receipt_state_of(octets: bytes) -> bytes:
     return octets.partition(b" stat:")[2].partition(b" ")[0]
 
 
-def write_key(flow: bytes, key: int, length: int) -> bytes:
-    """A text of so many characters that bears its key."""
-    return (b"%s%08x" % (flow, key) + _FILLING)[:length]
+def write_label(flow: bytes, run: int, key: int) -> bytes:
+    """What a text is known by, 13 characters."""
+    return b"%s%04x%08x" % (flow, run, key)
 
 
-def read_key(octets: bytes) -> tuple[bytes, int] | None:
-    """The flow and key of a text; None when it is none of ours."""
-    flow = octets[:1]
-    if flow not in (TEXT, QUESTION, ANSWER):
-        return None
-    try:
-        return flow, int(octets[1:9], 16)
-    except ValueError:
-        return None
+def fill(label: bytes, length: int) -> bytes:
+    """A text of so many characters that begins so."""
+    return (label + _FILLING)[:length]
+
+
+def read_label(octets: bytes) -> tuple[bytes, int, int] | None:
+    """The flow, run and key of a text; None when it is none of ours."""
+    found = _LABEL.match(octets)
+    return (found[1], int(found[2], 16), int(found[3], 16)) if found is not None else None

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from loadtests.locust.account import EsmeAccount
 from loadtests.locust.books import Books
 from loadtests.locust.carrier import Carrier
+from loadtests.locust.command import Site
 from loadtests.locust.desk import Desk
 from loadtests.locust.measures import Measures
 from loadtests.locust.scenario import Level, Scenario
-
-
-class Site(NamedTuple):
-    """Where everything is.
-
-    Attributes:
-        hub: host and SMPP port.
-        listen: address of the carrier and the desk.
-        carrier_port, desk_port: theirs.
-        system_id, password: the account's.
-        secret: the desk's.
-        domain: the desk's component.
-        number: the call centre's, E.164.
-        hub_window: requests or stanzas that the hub may have unanswered on one session.
-    """
-
-    hub: tuple[str, int]
-    listen: str
-    carrier_port: int
-    desk_port: int
-    system_id: str
-    password: str
-    secret: str
-    domain: str
-    number: str
-    hub_window: int
 
 
 class Stage:
@@ -66,7 +41,7 @@ class Stage:
     ) -> None:
         self.scenario, self.measures = scenario, measures
         self._on_begin = on_begin
-        self.books = Books(site.hub_window)
+        self.books = Books(secrets.randbits(16), site.hub_window)
         self.troubles: list[str] = []
         self.begun = self.ended = self.closed = 0.0
         self.settled = False

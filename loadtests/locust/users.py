@@ -24,7 +24,6 @@ from locust.runners import WorkerNode
 from loadtests.locust.account import Bind, BindRefused
 from loadtests.locust.stage import Stage
 
-READY_S = 90.0  # for the hub to connect to the carrier and the desk
 WEATHER_S = 0.05  # how often it is looked at
 IDLE_S = 0.1
 LEAST_S = 0.002  # texts that become due meanwhile go out together
@@ -168,12 +167,14 @@ class ScenarioShape(LoadTestShape):
     Args:
         begin: makes the stage of a new run, and sets it in the environment.
         environment: locust's.
+        ready_s: how long the hub may take to connect to the carrier and the desk.
     """
 
     abstract: ClassVar[bool] = False
 
-    def __init__(self, environment: StagedEnvironment, begin: Callable[[], None]) -> None:
+    def __init__(self, environment: StagedEnvironment, begin: Callable[[], None], ready_s: float) -> None:
         super().__init__()
+        self._ready_s = ready_s
         self._environment = environment
         self._begin = begin
 
@@ -189,11 +190,11 @@ class ScenarioShape(LoadTestShape):
         if not stage.begun:
             if stage.is_ready:
                 stage.begin()
-            elif self.get_run_time() > READY_S:
+            elif self.get_run_time() > self._ready_s:
                 missing = " and ".join(
                     name for name, side in (("carrier", stage.carrier), ("desk", stage.desk)) if not side.is_bound
                 )
-                stage.troubles.append(f"the hub did not connect to the {missing} in {READY_S:g} s")
+                stage.troubles.append(f"the hub did not connect to the {missing} in {self._ready_s:g} s")
                 return None
         elif stage.elapsed_s >= stage.scenario.total_s:
             stage.ended = stage.ended or time.monotonic()

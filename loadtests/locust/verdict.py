@@ -33,7 +33,8 @@ class Findings(msgspec.Struct, frozen=True):
         p99_ms: of each measure that was taken.
         settled: whether all that was acknowledged had arrived when the drain ended.
         drained_s: how long the drain took.
-        strange: texts that reached carrier or desk and bore no key of ours.
+        strange: texts that reached carrier or desk and bore no label of ours.
+        leftovers: texts that an earlier run had left in the hub.
         interrupted: somebody ended it early.
         troubles: faults of the tool or the stage itself.
         tool_cpu_s, hub_cpu_s: seconds of CPU; the hub's is None when it is not our child.
@@ -48,6 +49,7 @@ class Findings(msgspec.Struct, frozen=True):
     settled: bool
     drained_s: float
     strange: int
+    leftovers: int
     interrupted: bool
     troubles: Sequence[str]
     tool_cpu_s: float
@@ -102,10 +104,12 @@ def account_lines(accounts: Sequence[Account]) -> list[str]:
 def summary(found: Findings, broken: Sequence[str]) -> list[str]:
     """The last words of a run."""
     lines = [f"Accounts of {found.title!r}", *account_lines(found.accounts), ""]
-    texts = max(1, found.arrived)
-    cost = f"the tool {found.tool_cpu_s:.1f} s ({found.tool_cpu_s / texts * 1000:.2f} s per 1,000 texts)"
-    if found.hub_cpu_s is not None:
-        cost += f", the hub {found.hub_cpu_s:.1f} s ({found.hub_cpu_s / texts * 1000:.2f} s per 1,000)"
+    spent = {"the tool": found.tool_cpu_s, "the hub": found.hub_cpu_s}
+    cost = ", ".join(
+        f"{who} {cpu_s:.1f} s" + (f" ({cpu_s / found.arrived * 1000:.2f} s per 1,000 texts)" if found.arrived else "")
+        for who, cpu_s in spent.items()
+        if cpu_s is not None
+    )
     lines.append(f"{found.wall_s:.0f} s, of these {found.drained_s:.0f} s of drain. CPU: {cost}.")
     lost, doubled, disordered = (
         sum(getattr(account, word) for account in found.accounts) for word in ("lost", "doubled", "disordered")
@@ -115,6 +119,8 @@ def summary(found: Findings, broken: Sequence[str]) -> list[str]:
         also = f"; {again} came again after a doubt" if again else ""
         order = "" if disordered else ", in order"
         lines.append(f"Every acknowledged text arrived, once{order}{also}.")
+    if found.leftovers:
+        lines.append(f"{found.leftovers} texts or receipts came that an earlier run had left in the hub.")
     lines += [f"BROKEN {each}" for each in broken]
     if not broken:
         lines.append("All bounds held.")
