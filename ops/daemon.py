@@ -133,6 +133,7 @@ class Daemon:
             lambda: self.config.limits.drain_s,
             self._server_tls,
             make_pace=self.sharing.make_pace,
+            **({"is_held": cluster.holds} if cluster is not None else {}),
         )
         self.reloader = Reloader(config, store, self.endpoints, self._keep_to, supervisor, lambda: self.hub.is_upkeeper)
 
@@ -250,7 +251,8 @@ class Daemon:
     async def _listen(self, sessions: trio.Nursery) -> None:
         smpp = self.config.smpp
         # One for both: who was locked out of the one, or has its binds there, does not go to the other.
-        lock_out, binds = LockOut(), Counter[str]()
+        neighbours = self.sharing.binds
+        lock_out, binds = LockOut(), neighbours.counts if neighbours is not None else Counter[str]()
         for name, port in (("smpp", smpp.port), ("smpps", smpp.tls_port)):
             if not port:
                 continue
@@ -265,6 +267,7 @@ class Daemon:
                 binds=binds,
                 waits=self.hub.has_waiting if not self.ports else None,  # who is called is called from one port
                 proxies=smpp.proxy_networks,
+                neighbours=neighbours,
             )
             with _named(f"{name} {smpp.host}:{port}"):
                 run = partial(accounts.run, reuse_port=smpp.reuse_port)

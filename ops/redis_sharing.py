@@ -17,6 +17,7 @@ from hub import Hub
 from hub.cluster import LEASE, Cluster
 from ops.config import Config
 from ops.redis_bells import EVERYTHING, RedisBells
+from ops.redis_binds import SharedBinds
 from ops.redis_feed import FeedStream, forget_stream
 from ops.redis_rates import SharedRates
 from store import StoreError
@@ -43,6 +44,7 @@ class RedisSharing:
 
     Attributes:
         make_pace: makes the pace of an account that several nodes share; None when this one is alone.
+        binds: counts accounts' binds and knows of locks, over all nodes; None when this one is alone, or without Redis.
     """
 
     def __init__(self, config: Config, environ: Mapping[str, str], hub: Hub, cluster: Cluster | None) -> None:
@@ -53,6 +55,7 @@ class RedisSharing:
         self._bells: RedisBells | None = None
         self._rates: SharedRates | None = None
         self._stream: FeedStream | None = None
+        self.binds: SharedBinds | None = None
         self.make_pace: Callable[[str, float], IntakePace] | None = None
         if settings.url:
             from ops.redis_link import open_link  # it loads the client
@@ -63,6 +66,7 @@ class RedisSharing:
             self.make_pace = self._rates.pace
             if self._link is not None:
                 self._bells = RedisBells(self._link, config.node.id, self._answer, settings.prefix)
+                self.binds = SharedBinds(self._link, config.node.id, settings.prefix)
                 hub.ways.ring = self._bells.ring
                 hub.hears = self._is_heard
         if self._link is not None and settings.feed_stream:
@@ -72,7 +76,7 @@ class RedisSharing:
         """Share what each node shares, until cancelled. Started at once: Redis may be away."""
         try:
             async with trio.open_nursery() as nursery:
-                for part in (self._bells, self._rates):
+                for part in (self._bells, self._rates, self.binds):
                     if part is not None:
                         await nursery.start(part.run)
                 task_status.started()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -120,6 +120,22 @@ def _session_settings(s: AccountSettings) -> Settings:
     return Settings(window=s.window, enquire_link_s=s.enquire_link_s, response_s=s.response_s)
 
 
+class Neighbours(Protocol):
+    """What other nodes, at which the same accounts bind, know of them. None of it raises, or takes long."""
+
+    async def admits_bind(self, account: str, most: int) -> bool:
+        """Whether an account may have one more bind, over all nodes. Counts it, if so."""
+        ...
+
+    async def is_locked(self, account: str, source: str) -> bool:
+        """Whether another node has locked an account (empty: anybody) to an address."""
+        ...
+
+    def lock(self, account: str, source: str, for_us: int) -> None:
+        """A lock begins here."""
+        ...
+
+
 class SmppAccount(SmppEndpoint):
     """One account.
 
@@ -220,6 +236,7 @@ class SmppAccounts:
         lock_out, binds: shared with the other ports of a hub; ``binds`` counts each account's.
         waits: whether something waits for an endpoint; None where accounts are not called from this port.
         proxies: networks of the balancers in front, see ``smpp.server.Server``; empty for none.
+        neighbours: of several nodes, the others; None when this is the only one.
     """
 
     def __init__(
@@ -235,7 +252,9 @@ class SmppAccounts:
         binds: Counter[str] | None = None,
         waits: Callable[[str], bool] | None = None,
         proxies: Sequence[str] = (),
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self._accounts = accounts
         self._verify = verify
         self._clock = clock
@@ -301,6 +320,9 @@ class SmppAccounts:
             rules = LockRules(settings.lock_out_after, round(settings.lock_out_s * 1e6))
         if not self._lock_out.admits(name, request.peer, rules, self._clock()):
             return self._locked(name)
+        neighbours = self._neighbours
+        if neighbours is not None and rules.after and await neighbours.is_locked(name, source_of(request.peer)):
+            return self._locked(name)
         is_known = self._lock_out.is_good(name, request.peer, self._clock())
         async with self._turns.turn(source_of(request.peer), is_known) as turn:
             # Asked again in its turn: binds that came at once with this one may have locked it meanwhile.
@@ -322,6 +344,8 @@ class SmppAccounts:
                 self._lock_out.succeeded(name, request.peer, self._clock())
             elif self._lock_out.failed(name, request.peer, rules, self._clock()):
                 self._observer.count("locked_out", account=name)
+                if neighbours is not None:
+                    neighbours.lock(name, source_of(request.peer), rules.lock_us)
                 if self._lines.may_say("locked out", trio.current_time()):
                     log.warning("locked out", account=name, peer=request.peer, for_s=rules.lock_us / 1e6)
         if account is None:
@@ -331,7 +355,11 @@ class SmppAccounts:
         states = account.settings.bind_states
         if states and request.state not in states:
             return CommandStatus.ESME_RBINDFAIL
-        return account.grant()
+        grant = account.grant()
+        most = grant.max_binds
+        if neighbours is not None and most and not await neighbours.admits_bind(grant.account, most):
+            return CommandStatus.ESME_RALYBND
+        return grant
 
     def _locked(self, account: str) -> int:
         self._observer.count("bind_while_locked", account=account)
