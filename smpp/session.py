@@ -17,8 +17,8 @@ is left is a peer that asks (enquire_link, bad PDUs) and does not read. Past ``o
 reading, and after ``stall_s`` without any progress of a ``send_all`` the session ends.
 
 **A peer that chatters** (enquire_link without end, PDUs that nobody can read, requests that are refused, octets by the
-kilobyte) is read no faster than ``chatter_per_s`` of these a second, and feels it as TCP's backpressure: it costs a
-share of a core that is known, however fast it sends. Requests that are taken, and answers to ours, are no chatter.
+kilobyte) is read no faster than ``chatter_per_s`` of these a second (``smpp.chatter``). Requests that are taken, and
+answers to ours, are no chatter.
 
 **The end.** Whatever ends the session (either side's unbind, a time-out, a cut, a cancellation), every request of ours
 comes out of ``receive_answers`` once, the unanswered ones marked; then ``SessionEnded`` is raised. Requests of the peer
@@ -37,6 +37,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import trio
 
+from smpp import chatter
 from smpp.connection import Connection
 from smpp.constants import CommandStatus
 from smpp.errors import EncodeError, LocalProtocolError, SmppError
@@ -64,11 +65,11 @@ RECEIVE_OCTETS: Final = 65_536
 SEND_OCTETS: Final = 262_144
 """How much is joined for one ``send_all``: what a session's end leaves in doubt is at most that much."""
 
-CHATTER_BURST_S: Final = 2.0  # so much of it may come at once
-CHATTER_OCTETS: Final = 4_096  # beyond what their number explains, count like one PDU that nobody wanted
-MESSAGE_OCTETS: Final = 1_024  # which a message of 255 octets with all its addresses and parameters seldom has
-CHATTER_PAUSE_S: Final = 5.0  # at most, less than any peer's patience
-CHATTER: Final = "chatter"  # the fault's word
+MESSAGE_OCTETS: Final = 1_024
+"""More than a message of 255 octets with all its addresses and parameters has; what is beyond is chatter."""
+
+CHATTER: Final = "chatter"
+"""The fault's word, for each time that a peer had to wait for its own."""
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     inbox: int = 1000
     overflow_status: int = CommandStatus.ESME_RTHROTTLED
     outgoing_limit: int = 1_048_576
-    chatter_per_s: float = 1000.0
+    chatter_per_s: float = chatter.PER_S
     stall_s: float = 30.0
     close_s: float = 5.0
     linger_s: float = 1.0
@@ -220,8 +221,7 @@ class Session:
         self._control: _Mailbox[Event] = _Mailbox()
         self._request_count = 0
         self._answer_count = 0
-        self._credit = options.chatter_per_s * CHATTER_BURST_S
-        self._credit_at = -1e9  # full
+        self._chatter = chatter.Chatter(options.chatter_per_s)
         # What is to be written: (octets, the connection's ordinal when they hold requests of ours, else 0).
         self._outgoing: list[tuple[bytes, int]] = []
         self._outgoing_octets = 0
@@ -318,11 +318,7 @@ class Session:
 
     def note_chatter(self, count: int) -> None:
         """Count requests that were taken and then refused as chatter: what nobody wanted costs as much to refuse."""
-        per_s = self.options.chatter_per_s
-        if per_s:
-            now = trio.current_time()
-            self._credit = min(per_s * CHATTER_BURST_S, self._credit + (now - self._credit_at) * per_s) - count
-            self._credit_at = now
+        self._chatter.count(count, trio.current_time())
 
     async def unbind(self, drain_s: float = 5.0) -> None:
         """Part in peace: take no more requests of ours, wait for the answers to those on the way, then unbind.
@@ -489,13 +485,11 @@ class Session:
                     self._apply(connection.receive_data(data, now))
                     self._rearm()
                     useful = self._request_count + self._answer_count - useful
-                    idle = connection.received - received - useful
-                    excess = len(data) - (useful + 1) * MESSAGE_OCTETS
-                    if excess > CHATTER_OCTETS:
-                        idle += excess // CHATTER_OCTETS
-                    if idle > 0:
-                        self.note_chatter(idle)
-                    if self._credit < 0:
+                    unwanted = connection.received - received - useful
+                    unwanted += chatter.excess(len(data), (useful + 1) * MESSAGE_OCTETS)
+                    if unwanted > 0:
+                        self._chatter.count(unwanted, now)
+                    if self._chatter.is_too_much:
                         await self._pause()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._apply(connection.end(Ending.CUT, _cause(error)))
@@ -504,12 +498,11 @@ class Session:
 
     async def _pause(self) -> None:
         """Read nothing until the peer's chatter is paid for."""
-        per_s = self.options.chatter_per_s
-        if per_s:
-            self.connection.counts[CHATTER] += 1
-            with trio.move_on_after(min(CHATTER_PAUSE_S, -self._credit / per_s)):
-                await self._over.wait()
-            self.note_chatter(0)
+        self._chatter.per_s = self.options.chatter_per_s
+        self.connection.counts[CHATTER] += 1
+        with trio.move_on_after(self._chatter.pause_s()):
+            await self._over.wait()
+        self._chatter.count(0, trio.current_time())
 
     async def _send(self) -> None:
         connection = self.connection

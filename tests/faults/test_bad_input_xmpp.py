@@ -39,7 +39,7 @@ BAD_XML: dict[str, tuple[bytes, str]] = {
     "entity": (f"<message><body>&{BODY};</body></message>".encode(), "not-well-formed restricted-xml"),
     "comment": (f"<message><!-- {BODY} --></message>".encode(), "restricted-xml"),
     "instruction": (f"<message><?php {BODY} ?></message>".encode(), "restricted-xml"),
-    "depth": (b"<message>" + b"<a>" * 5_000, "policy-violation"),
+    "depth": (b"<message>" + b"<a>" * 200_000, "policy-violation"),  # a deep one that ends costs itself only
     "size": (b"<message><body>" + BODY.encode() * 40_000, "policy-violation"),
     "attribute": (b"<message id='" + b"x" * 600_000, "policy-violation"),
     "mismatch": (f"<message><body>{BODY}</message></body>".encode(), "not-well-formed"),

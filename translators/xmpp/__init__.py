@@ -1,6 +1,6 @@
 """Desks on XMPP: a component (XEP-0114) for each, texts and receipts both ways, commands about threads."""
 
-from translators.xmpp.desk import DeskStatistics, XmppDesk
+from translators.xmpp.desk import XmppDesk
 from translators.xmpp.errors import BadJid, CommandError, StreamError, XmppError
 from translators.xmpp.services import (
     Assignment,
@@ -12,6 +12,7 @@ from translators.xmpp.services import (
     ThreadView,
 )
 from translators.xmpp.settings import DeskSettings
+from translators.xmpp.statistics import DeskStatistics
 
 __all__ = [
     "Assignment",

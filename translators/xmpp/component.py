@@ -151,6 +151,11 @@ class ComponentStream:
         self._greeted = False
         self._output: list[bytes] = []
 
+    @property
+    def elements(self) -> int:
+        """How many elements the other side has begun."""
+        return self._reader.elements
+
     def start(self) -> None:
         """Connecting side: open the stream."""
         self._write(

@@ -10,7 +10,7 @@ The shell of this package: it moves octets and batches, and asks the pure module
 
 The reader never waits for business. What waits is bounded: the window bounds texts, ``inbox`` bounds answers, a queue
 bounds commands; more is answered ``wait``. A peer that sends faster than it reads our replies is not read until it
-does.
+does, and one that sends what nobody wants is read at a rate (``smpp.chatter``).
 
 Outcomes, the inbox and the replies outlive a connection: what a CSR said before it fell is still journalled, and what
 is to be said about it goes out by the next one. Texts do not: those written are in doubt, those not written are unsent.
@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 import trio
 
@@ -39,6 +38,8 @@ from hub.model import (
     Result,
     TryLater,
 )
+from smpp.chatter import Chatter
+from smpp.log_lines import LogLines
 from translators.xmpp import discovery, stanzas
 from translators.xmpp.addressing import Addressing
 from translators.xmpp.commands import COMMANDS, Command, Designate, Release, perform, read_command, subject_key
@@ -50,7 +51,8 @@ from translators.xmpp.jid import Jid, parse_jid
 from translators.xmpp.reach import Reach, Standing
 from translators.xmpp.services import DeskServices, ThreadView
 from translators.xmpp.settings import DeskSettings
-from translators.xmpp.stream import Element, escape_attribute, unwritable
+from translators.xmpp.statistics import DeskStatistics
+from translators.xmpp.stream import CUT, Element, escape_attribute, excess_of, unwritable
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -59,6 +61,7 @@ COMMANDS_WAITING = 64  # for each of those
 REPLIES_MAX_OCTETS = 1 << 20  # replies waiting to be written before we stop reading
 WAIT_US = 1_000_000  # after an error of type wait
 SETTLED_S = 5.0  # a connection that lasted so long was a good one: the back-off starts again
+CHATTER = "chatter"  # the fault's word, for each time that the server had to wait for its own
 FLUSH_S = 2.0  # for what must still be journalled when the task is cancelled
 
 # A text comes back so when nobody is there to have it (RFC 6121 §8.5; realised so by Prosody and ejabberd).
@@ -74,36 +77,6 @@ ABSENT = frozenset(
 )
 
 log = structlog.get_logger("xmpp")
-
-
-class DeskStatistics(msgspec.Struct, frozen=True):
-    """What a desk did and where it stands.
-
-    Attributes:
-        connected: the component is up.
-        director: what is known of the director, see ``reach``.
-        in_flight: texts given and not answered for.
-        handed_over, returned: texts the server answered for; texts that came back.
-        late_errors: errors for texts that were handed over already.
-        taken_in, refused: answers the hub accepted; answers refused or put off.
-        commands: commands done.
-        replaced_characters: characters XML cannot carry, written as U+FFFD.
-        connections: how often the component came up.
-        inbox: stanzas waiting for the journal.
-    """
-
-    connected: bool
-    director: str
-    in_flight: int
-    handed_over: int
-    returned: int
-    late_errors: int
-    taken_in: int
-    refused: int
-    commands: int
-    replaced_characters: int
-    connections: int
-    inbox: int
 
 
 def wall_clock_us() -> int:
@@ -177,6 +150,9 @@ class XmppDesk:
         self._handed_over = self._returned = self._late_errors = 0
         self._commands_done = self._replaced = self._connections = 0
         self._faults: Counter[str] = Counter()
+        self._lines = LogLines()
+        self._chatter = Chatter()
+        self._unwanted = self._counted = 0  # stanzas that were for nothing, and those of them that were counted
 
     def _take_over(self, settings: DeskSettings) -> None:
         self.settings = settings
@@ -274,7 +250,7 @@ class XmppDesk:
         """What the desk's side did wrong since the start: word → how often.
 
         The words: ``stream-`` and a stream error's condition, ``no-address``, ``forbidden``, ``malformed-address``,
-        and those of refused commands.
+        ``too-much-in-it``, ``chatter`` (it was read more slowly), and those of refused commands.
         """
         faults = Counter(self._faults)
         if self._inbox.malformed:
@@ -283,7 +259,9 @@ class XmppDesk:
 
     def _fault(self, word: str) -> None:
         self._faults[word] += 1
-        self._log.info("stanza refused", reason=word)
+        self._unwanted += 1
+        if self._lines.may_say(word, trio.current_time()):
+            self._log.info("stanza refused", reason=word, of_this_kind=self._faults[word])
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -436,9 +414,18 @@ class XmppDesk:
                 machine.receive_end()
                 return
             self._heard_at = trio.current_time()
+            elements = machine.elements
             found = machine.receive(bytes(data))
             if found:
                 self._sort(found)
+            before, self._counted = self._counted, self._unwanted + self._inbox.unwanted
+            unwanted = self._counted - before + excess_of(len(data), machine.elements - elements, len(found))
+            if unwanted:
+                self._chatter.count(unwanted, trio.current_time())
+                if self._chatter.is_too_much:
+                    self._faults[CHATTER] += 1
+                    await trio.sleep(self._chatter.pause_s())
+                    self._chatter.count(0, trio.current_time())
             while self._reply_octets > REPLIES_MAX_OCTETS:
                 await self._written.wait()
 
@@ -446,7 +433,11 @@ class XmppDesk:
         """Put each stanza where it belongs. Never waits."""
         for stanza in found:
             try:
-                if stanza.name == "iq":
+                if stanza.children and stanza.children[0] is CUT:
+                    self._fault("too-much-in-it")
+                    if stanza.name != "presence" and stanza.get("type") not in ("error", "result"):
+                        self._reply(stanzas.build_error(stanza, "modify", "policy-violation"))
+                elif stanza.name == "iq":
                     self._iq(stanza)
                 elif stanza.name == "message":
                     self._message(stanza)
@@ -465,7 +456,10 @@ class XmppDesk:
             outcomes = self._flights.landed(stanza.get("id"), receipt_expected=self._wants_receipts)
             if outcomes is not None:
                 self._landed(outcomes)
+            else:
+                self._unwanted += 1
             return
+        self._unwanted += 1
         sender, recipient = parse_jid(stanza.get("from")), parse_jid(stanza.get("to"))
         if not self._may_speak(sender):
             self._fault("forbidden")
@@ -512,12 +506,15 @@ class XmppDesk:
             self._reply(stanzas.build_error(stanza, "auth", "forbidden", Reason.NOT_ALLOWED.value))
             return
         if kind in ("groupchat", "headline"):
+            self._unwanted += 1
             return
         # Chat states (XEP-0085), markers and the like are nothing that a telephone could show.
         if stanza.child_text("body"):
             self._inbox.put_answer(stanza, sender)
         elif self._wants_receipts:
             self._inbox.put_receipt(stanza, sender)
+        else:
+            self._unwanted += 1
 
     def _came_back(self, stanza: Element) -> None:
         """A stanza of ours came back. Before the pong it was not handed over; after it there is only news to tell."""
@@ -549,11 +546,13 @@ class XmppDesk:
 
     def _came_back_late(self, own: str, error: stanzas.StanzaError) -> None:
         self._late_errors += 1
+        self._unwanted += 1
         self._log.debug("a text came back after its hand-over", condition=error.condition)
         if self._wants_receipts:
             self._inbox.put_failure(own, self._director)
 
     def _presence(self, stanza: Element) -> None:
+        self._unwanted += 1
         sender = parse_jid(stanza.get("from"))
         if sender.domain not in self._domains:
             return

@@ -51,6 +51,7 @@ class Inbox:
     Attributes:
         taken_in, refused: answers that the hub accepted; answers refused or put off.
         malformed: of the refused, those to what is no address.
+        ignored: news that was told before, or of nothing.
         busy: True while intake has a batch.
     """
 
@@ -64,7 +65,7 @@ class Inbox:
         clock_us: Callable[[], int],
         progressed: Callable[[], None],
     ) -> None:
-        self.taken_in = self.refused = self.malformed = 0
+        self.taken_in = self.refused = self.malformed = self.ignored = 0
         self.busy = False
         self._endpoint = endpoint
         self._road = road
@@ -78,6 +79,11 @@ class Inbox:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def unwanted(self) -> int:
+        """What came for nothing."""
+        return self.refused + self.ignored
 
     def put_answer(self, stanza: Element, sender: Jid) -> None:
         """Take what a CSR wrote; a full inbox answers ``wait``."""
@@ -95,6 +101,7 @@ class Inbox:
         marker = stanza.child(stanzas.RECEIVED)
         own = marker.get("id") if marker is not None else ""
         if not stanzas.is_stanza_id(own) or own in self._received or len(self._waiting) >= self._size:
+            self.ignored += 1
             return
         if len(self._received) >= RECEIPTS_REMEMBERED:
             del self._received[next(iter(self._received))]

@@ -3,8 +3,10 @@
 Reading. One expat parser lives as long as its stream. Its handlers keep a stack of open elements and turn each finished
 child of the root into an immutable ``Element``. What RFC 6120 §11.1 forbids (comments, processing instructions,
 document types, entities) ends the stream before anything is built of it: no entity is ever declared, so none expands.
-Three caps bound what a peer can make us hold: the octets of a stanza, its depth, and the octets that are not yet part
-of any stanza. Expat itself bounds none of them.
+Caps bound what a peer can make us hold: the octets of a stanza, its depth, the number of its elements, and the octets
+that are not yet part of any stanza. Expat itself bounds none of them. Servers do not pass on stanzas of any length, but
+of any depth and number of elements: such a stanza may be any user's, and must not end the stream for all. Its content
+is dropped as it comes, and it is ``CUT`` that says so.
 
 What was read before a fault stands: ``feed`` answers the stanzas that were whole, and ``error`` says why there will
 be no more. So any cutting of the same octets into chunks gives the same stanzas.
@@ -27,6 +29,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from smpp.chatter import excess
 from translators.xmpp.errors import StreamError
 
 COMPONENT_NS = "jabber:component:accept"  # XEP-0114 §3
@@ -37,6 +40,10 @@ XML_NS = "http://www.w3.org/XML/1998/namespace"
 
 MAX_STANZA_OCTETS = 524_288  # Prosody's component_stanza_size_limit; RFC 6120 §13.12 asks for at least 10,000
 MAX_DEPTH = 24  # of a stanza; the deepest of the extensions we speak is 6 (a forwarded message in a result)
+MAX_ELEMENTS = 1_000  # of a stanza; a forwarded message in a result has a score
+STANZA_OCTETS = 2_048  # which a text of some pages has
+STANZA_ELEMENTS = 20
+ELEMENTS = 50  # beyond that, cost as much as a stanza
 _SLACK_OCTETS = 1_024  # room for the last end tag, which is counted only when it is whole
 
 STREAM = f"{STREAMS_NS} stream"
@@ -100,6 +107,11 @@ class Element(msgspec.Struct, frozen=True, gc=False):
         return found.text if found is not None else ""
 
 
+CUT = Element("urn:smshub:cut cut")
+"""The only child of a stanza that was too deep, or had too many elements. Ask whether it ``is`` this: names can be
+written by anybody."""
+
+
 class StreamHeader(msgspec.Struct, frozen=True):
     """The opening of the other side's stream.
 
@@ -123,12 +135,17 @@ class StreamReader:
         header: the stream's opening, or None before it came.
         ended: True when the other side closed its stream properly.
         error: why nothing more will be read, or None.
+        elements: how many were begun, of any depth.
     """
 
     def __init__(self, *, max_stanza_octets: int = MAX_STANZA_OCTETS, max_depth: int = MAX_DEPTH) -> None:
         self.header: StreamHeader | None = None
         self.ended = False
         self.error: StreamError | None = None
+        self.elements = 0
+        self._begun = 0  # what it was when the stanza in progress began
+        self._dropped = 0  # open elements of a subtree that is not kept
+        self._is_cut = False
         self._max_octets = max_stanza_octets
         self._max_depth = max_depth
         self._found: list[Element] = []
@@ -189,14 +206,23 @@ class StreamReader:
                 self._open(name, attributes)
                 return
             self._mark = self._parser.CurrentByteIndex
-        elif len(stack) >= self._max_depth:
-            raise StreamError("policy-violation", "stanza too deep")
+            self._begun = self.elements
+            self._is_cut = False
+        elif self._dropped or len(stack) >= self._max_depth or self.elements - self._begun >= MAX_ELEMENTS:
+            self._dropped += 1
+            self.elements += 1
+            self._is_cut = True
+            return
+        self.elements += 1
         short = _SHORT.get(name)
         if short is None:  # a name without a space is short for one of ours: what is in no namespace is not
             short = name if " " in name else f" {name}"
         stack.append((short, attributes, [], []))
 
     def _end(self, _name: str) -> None:
+        if self._dropped:
+            self._dropped -= 1
+            return
         stack = self._stack
         if not stack:
             self.ended = True
@@ -210,9 +236,11 @@ class StreamReader:
         if here - self._mark > self._max_octets:
             raise StreamError("policy-violation", "stanza too big")
         self._mark = here
-        self._found.append(element)
+        self._found.append(Element(name, attributes, "", (CUT,)) if self._is_cut else element)
 
     def _characters(self, data: str) -> None:
+        if self._dropped:
+            return
         if self._stack:
             self._stack[-1][2].append(data)
             return
@@ -265,6 +293,12 @@ def _restricted_reference(*_reference: Any) -> NoReturn:
 
 def _restricted_skipped(_name: str, _is_parameter: bool) -> NoReturn:
     raise StreamError("restricted-xml", "entity reference")
+
+
+def excess_of(octets: int, elements: int, stanzas: int) -> int:
+    """What was read beyond what stanzas need, as so many stanzas that nobody wanted (``smpp.chatter``)."""
+    spare = max(0, elements - (stanzas + 1) * STANZA_ELEMENTS) // ELEMENTS
+    return spare + excess(octets, (stanzas + 1) * STANZA_OCTETS)
 
 
 def _refer(match: re.Match[str]) -> str:

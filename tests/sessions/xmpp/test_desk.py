@@ -383,6 +383,48 @@ class TestAnswers:
         assert world.far.returned[0].error == StanzaError("modify", "jid-malformed")
         assert world.road.arrivals == []
 
+    @pytest.mark.parametrize("content", ["<a>" * 30 + "</a>" * 30, "<a/>" * 2000], ids=["deep", "wide"])
+    async def test_what_is_too_deep_or_too_wide_is_refused_and_the_stream_lives(
+        self, autojump_clock: MockClock, world: World, content: str
+    ) -> None:
+        """A server passes on what any user of it writes: it must not cost all others the desk."""
+        desk = world.desk()
+        await world.start(desk)
+        with pytest.raises(CommandRefused) as refused:
+            await world.far.command("set", content)
+        assert refused.value.error == StanzaError("modify", "policy-violation")
+        sender = f"{world.far.director}/acd"
+        world.far.send(f"<message from='{sender}' to='{CUSTOMER}@{DOMAIN}' id='w'><body>text</body>{content}</message>")
+        await world.far.wait_until(lambda: bool(world.far.returned))
+        assert world.far.returned[0].error == StanzaError("modify", "policy-violation")
+        assert world.road.arrivals == []
+        assert desk.statistics().connections == 1
+        assert desk.faults() == {"too-much-in-it": 2}
+
+    @pytest.mark.parametrize(
+        "stanza",
+        [
+            "<presence from='mad@desk.example/x' to='{to}'/>",
+            "<iq type='get' id='1' from='desk.example' to='{to}'><q xmlns='urn:none'/></iq>",
+            "<message from='mallory@elsewhere.example' to='{to}'><body>x</body></message>",
+            "<message from='mad@desk.example/x' to='{to}'>" + "<a/>" * 900 + "</message>",
+        ],
+    )
+    async def test_a_flood_of_what_nobody_wants_is_read_at_a_rate(
+        self, autojump_clock: MockClock, world: World, stanza: str
+    ) -> None:
+        desk = world.desk()
+        await world.start(desk)
+        for _ in range(6000 if "<a/>" not in stanza else 400):
+            world.far.send(stanza.format(to=f"{CUSTOMER}@{DOMAIN}"))
+        began = trio.current_time()
+        await trio.testing.wait_all_tasks_blocked()  # read as one piece, which a socket would cut at 64 KiB
+        world.far.write(CUSTOMER, "an honest text behind it", token=TOKEN)
+        await world.road.until(lambda: bool(world.road.arrivals))
+        assert trio.current_time() - began > 1.0, "of the clock that jumps: the flood waited, and who is behind it"
+        assert desk.faults()["chatter"] >= 1
+        assert desk.statistics().connections == 1
+
     async def test_a_foreign_domain_is_forbidden(self, autojump_clock: MockClock, world: World) -> None:
         await world.start(world.desk())
         world.far.write(CUSTOMER, "x", token=TOKEN, sender="mallory@elsewhere.example/x")

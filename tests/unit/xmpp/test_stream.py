@@ -7,6 +7,8 @@ import pytest
 from translators.xmpp.stream import (
     CLIENT_NS,
     COMPONENT_NS,
+    CUT,
+    MAX_ELEMENTS,
     STREAMS_NS,
     Element,
     StreamReader,
@@ -142,9 +144,27 @@ class TestRefusing:
 
     def test_depth(self) -> None:
         assert read(b"<message>" + b"<a>" * 9 + b"</a>" * 9 + b"</message>", max_depth=10)[0].error is None
-        reader, found = read(b"<message>" + b"<a>" * 10, max_depth=10)
-        assert found == []
-        assert condition(reader) == "policy-violation"
+        deep = b"<message id='1'>text" + b"<a>" * 10 + b"more<b/>" + b"</a>" * 10 + b"</message><presence/>"
+        reader, found = read(deep, max_depth=10)
+        assert reader.error is None, "a server passes on what any user sends: the stream lives"
+        assert [each.name for each in found] == ["message", "presence"]
+        assert found[0].attributes == {"id": "1"}
+        assert found[0].text == ""
+        assert found[0].children[0] is CUT
+        assert found[1].children == ()
+
+    def test_number_of_elements(self) -> None:
+        body = b"<a>" + b"<b c='d'/>" * (MAX_ELEMENTS - 2)  # the stanza and <a> count as well
+        assert read(b"<message>" + body + b"</a></message>")[1][0].children[0].name != CUT.name
+        _, found = read(
+            b"<message>" + body + b"<b/><b><c>text</c></b></a>text</message><message><body>x</body></message>"
+        )
+        assert [each.children[0] is CUT for each in found] == [True, False]
+
+    def test_nobody_can_write_the_mark_of_a_cut_stanza(self) -> None:
+        found = read(b"<message><cut xmlns='urn:smshub:cut'/></message>")[1]
+        assert found[0].children[0] == CUT
+        assert found[0].children[0] is not CUT
 
     def test_size_of_a_stanza_that_came_at_once(self) -> None:
         assert read(b"<message>" + b"x" * 900 + b"</message>", max_stanza_octets=1000)[0].error is None
