@@ -16,19 +16,37 @@ from ops.cli_provision import CommandRefused, config_options, refusals_told
 from ops.config import Config, ConfigErrors, file_problems
 from ops.daemon import run_daemon
 from ops.demo import run_demo, run_stage
+from ops.processes import MOST, check_processes, end_with, run_processes
 from ops.rehearsal import rehearse
 from store.migrations import current_revision, head_revision
 
 
 @click.command()
 @click.option("--demo", is_flag=True, help="With a simulated carrier and desk, on a store in var/demo; needs no file.")
+@click.option(
+    "--processes",
+    "several",
+    type=click.IntRange(1, MOST),
+    metavar="N",
+    help="N processes behind one port, on one PostgreSQL. Number I of them, from 0, is node node.id + I; its metrics "
+    "and control interface are at their ports + I.",
+)
+@click.option("--hold-on-to", type=int, hidden=True, help="Descriptor of a pipe: end when its other end closes.")
 @config_options
-def run(config: Config, demo: bool) -> None:
+def run(config: Config, demo: bool, several: int | None, hold_on_to: int | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     if demo:
+        if several is not None:
+            raise CommandRefused("--processes: the demonstration is one process")
         sys.exit(trio.run(run_stage, Path("var/demo"), click.echo))
-    logs.configure(config.log.level, config.log.format)
+    is_node = config.cluster.enabled and several is None
+    logs.configure(config.log.level, config.log.format, node=config.node.id if is_node else None)
     with refusals_told():
+        if several is not None:
+            check_processes(config, several)
+            sys.exit(trio.run(run_processes, config, several))
+        if hold_on_to is not None:
+            end_with(hold_on_to)
         try:
             trio.run(run_daemon, config)
         except* OSError as group:

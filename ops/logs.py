@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -24,8 +25,22 @@ def _sift(logger: Any, method: str, event: Any) -> Any:
     return event
 
 
+def _naming(node: int) -> Callable[[Any, str, Any], Any]:
+    """A processor: say which node speaks, where a line does not say so itself."""
+
+    def name(logger: Any, method: str, event: Any) -> Any:
+        event.setdefault("node", node)
+        return event
+
+    return name
+
+
 def configure(
-    level: str = "info", form: Literal["json", "console"] | str = "json", stream: TextIO | None = None
+    level: str = "info",
+    form: Literal["json", "console"] | str = "json",
+    stream: TextIO | None = None,
+    *,
+    node: int | None = None,
 ) -> None:
     """Set logging up, once, for the process.
 
@@ -33,6 +48,7 @@ def configure(
         level: the least severity that is written.
         form: ``"json"`` or ``"console"``.
         stream: where to, standard error when None.
+        node: of several nodes, which one this is: each line has it.
     """
     out = stream or sys.stderr
     keep_to(level)
@@ -42,6 +58,8 @@ def configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if node is not None:
+        shared.append(_naming(node))
     if form == "console":
         # Tracebacks without local variables: these hold what no log may.
         plain = structlog.dev.plain_traceback
