@@ -109,6 +109,7 @@ class Cluster:
         self._held: set[str] = set()
         self._parting: set[str] = set()
         self._taken = self._given = self._fenced = self._beats = 0
+        self._moves = 0  # leases that this node has let go of, or tried to
         self._look = trio.Event()
         self.is_leaving = False
         self.has_services = trio.Event()
@@ -121,6 +122,10 @@ class Cluster:
     def is_fresh(self) -> bool:
         """Whether what this node holds is certainly still its own. Costs a look at the clock."""
         return self._steady() < self._fresh_until_s
+
+    def holds(self, endpoint: str) -> bool:
+        """Whether the lanes of an endpoint belong here, and are not being handed over."""
+        return endpoint in self._held and endpoint not in self._parting
 
     @property
     def live(self) -> int:
@@ -187,7 +192,7 @@ class Cluster:
             hub.wake_all()
 
     async def _beat(self, hub: Hub, holder: Holder, nursery: trio.Nursery) -> None:
-        store = hub.store
+        store, moves = hub.store, self._moves
         nodes, held = await store.read(cluster_rows.look)
         self._nodes = tuple(nodes)
         # Ids rise from node to node too, but for what was given out since this look.
@@ -199,12 +204,16 @@ class Cluster:
                 nodes, held = await store.read(cluster_rows.look)
         if self.is_leaving:
             return
+        if moves != self._moves:  # what was read may be of before: a lease that was handed over is not taken back
+            self._look.set()
+            return
         live = [node.id for node in nodes if node.state == "up"]
         await self._keep_to_leases(held, holder)
         gone = sorted({lease.node for lease in held.values()} - set(live))
         if gone:
             await store.transact(lambda tx: cluster_rows.free_orphans(tx, gone))
-            nodes, held = await store.read(cluster_rows.look)
+            self._look.set()
+            return
         units = leases.units_of(hub.directory)
         decision = leases.decide(self.identity, live, units, held, holder.is_bound)
         if decision.take:
@@ -248,16 +257,18 @@ class Cluster:
             if await holder.part(endpoint):
                 now_us = hub.clock()
                 await hub.store.transact(lambda tx: cluster_rows.give(tx, self.identity, endpoint, to, now_us))
-                self._held.discard(endpoint)
                 self._given += 1
                 log.info("a lease was handed over", endpoint=endpoint, node=self.identity, to=to)
                 hub.ways.ring([f"{LEASE}{endpoint}"])
+            else:
+                return
         except StoreError as error:
-            # Nobody knows whether it was written. When it was not, the next beat takes it back.
-            self._held.discard(endpoint)
+            # Nobody knows whether it was written. When it was not, a beat takes it back.
             log.warning("handing over was not heard of", endpoint=endpoint, error=type(error).__name__)
         finally:
             self._parting.discard(endpoint)
+        self._held.discard(endpoint)
+        self._moves += 1
 
     async def _drop(self, hub: Hub, holder: Holder, endpoint: str) -> None:
         try:
@@ -265,7 +276,9 @@ class Cluster:
                 return
             await hub.store.transact(partial(cluster_rows.drop, identity=self.identity, endpoints=[endpoint]))
             self._held.discard(endpoint)
+            self._moves += 1
         except StoreError as error:
+            self._moves += 1
             log.warning("a lease was not let go", endpoint=endpoint, error=type(error).__name__)
         finally:
             self._parting.discard(endpoint)

@@ -67,6 +67,11 @@ def outbox(store: Store, at_us: int, events: Sequence[Event]) -> Op:
     return Op(statement, [(at_us, msgspec.json.encode({"v": 1, "e": events}).decode())])
 
 
+def has_unnumbered(tx: Transaction) -> bool:
+    """Whether something waits to be numbered."""
+    return tx.sql.execute(select(outbox_table.c.id).limit(1)).first() is not None
+
+
 def number(tx: Transaction, limit: int = NUMBERED) -> int:
     """Number what nodes have written, the oldest first. One process at a time may. Returns: how many rows."""
     c = outbox_table.c

@@ -451,8 +451,8 @@ class Hub:
 
     async def _number(self) -> None:
         """Number what nodes have written for the feed."""
-        while self.is_upkeeper and await self.store.transact(feed.number, rows=feed.NUMBERED) == feed.NUMBERED:
-            pass
+        while self.is_upkeeper and await self.store.read(feed.has_unnumbered):
+            await self.store.transact(feed.number, rows=feed.NUMBERED)
 
     async def _sweep(self) -> None:
         if self.is_upkeeper:

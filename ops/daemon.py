@@ -41,7 +41,7 @@ from ops.cli_provision import apply_config, routes_beside
 from ops.clustering import join_cluster
 from ops.config import Config
 from ops.endpoint_metrics import EndpointMetrics
-from ops.endpoints import Endpoints
+from ops.endpoints import Endpoints, is_alone
 from ops.enum_lookups import lookup_of
 from ops.keeping import keeper_of
 from ops.letter_watch import LetterWatch
@@ -57,7 +57,7 @@ from provisioning import Directory, load_directory, verify_password
 from provisioning.directories.making import adapter_of
 from provisioning.publisher import Publisher
 from smpp.server import Limits
-from store import SWITCH_INTERVAL_S, Store, open_store
+from store import SWITCH_INTERVAL_S, Store, StoreError, open_store
 from translators.enum_lookup import EnumLookup
 from translators.lock_out import LockOut
 from translators.smpp_accounts import SmppAccount, SmppAccounts
@@ -133,7 +133,7 @@ class Daemon:
             lambda: self.config.limits.drain_s,
             self._server_tls,
             make_pace=self.sharing.make_pace,
-            **({"is_held": cluster.holds} if cluster is not None else {}),
+            is_held=cluster.holds if cluster is not None else is_alone,
         )
         self.reloader = Reloader(config, store, self.endpoints, self._keep_to, supervisor, lambda: self.hub.is_upkeeper)
 
@@ -192,7 +192,7 @@ class Daemon:
                 await self._begin_services(lasting)
             else:
                 lasting.start_soon(self._await_services, self.cluster, lasting)
-                await lasting.start(self.cluster.run, self.hub, self.endpoints)
+                await lasting.start(self._be_a_node, self.cluster)
             if self.answers is not None:
                 lasting.start_soon(self.answers.run)
             await self.reloader.begin()
@@ -215,8 +215,7 @@ class Daemon:
                 sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
             with trio.move_on_after(RELEASE_S):
                 await self.hub.release()
-                if self.cluster is not None:
-                    await self.cluster.leave(self.store)
+                await self._leave()
             lasting.cancel_scope.cancel()
         self._stopped.set()
         log.info("stopped")
@@ -229,6 +228,21 @@ class Daemon:
         nursery.start_soon(self.keeper.run)
         nursery.start_soon(self.letters.run)
         nursery.start_soon(self.sharing.relay)
+
+    async def _be_a_node(self, cluster: Cluster, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        try:
+            await cluster.run(self.hub, self.endpoints, task_status)
+        except Fenced:
+            if not self.draining:
+                raise
+
+    async def _leave(self) -> None:
+        """Let other nodes go on at once."""
+        if self.cluster is not None:
+            try:
+                await self.cluster.leave(self.store)
+            except StoreError as error:
+                log.warning("the others were not told: they go on in a while", error=type(error).__name__)
 
     async def _await_services(self, cluster: Cluster, nursery: trio.Nursery) -> None:
         """Start them should this node get their lease. It keeps that until it ends."""

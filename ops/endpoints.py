@@ -106,6 +106,11 @@ class _Life:
         self.scope = trio.CancelScope()
 
 
+def is_alone(_: str) -> bool:
+    """A node that is alone has the lanes of all endpoints."""
+    return True
+
+
 class Endpoints:
     """See the module's head.
 
@@ -116,11 +121,11 @@ class Endpoints:
         server_tls: what the hub's own port with TLS shows, when it has one.
         environ: to look secrets up in.
         make_pace: of accounts, see ``SmppAccount``.
+        is_held: whether the lanes of an endpoint belong to this node.
 
     Attributes:
         links, groups, accounts, desks: by name (accounts: by system_id).
         known: what is served, by endpoint.
-        leased: of several nodes' endpoints, those whose lanes are here.
     """
 
     def __init__(
@@ -131,14 +136,15 @@ class Endpoints:
         server_tls: ssl.SSLContext | None = None,
         environ: Mapping[str, str] = os.environ,
         make_pace: Callable[[str, float], IntakePace] | None = None,
+        is_held: Callable[[str], bool] = is_alone,
     ) -> None:
         self._make_pace = make_pace
+        self._is_held = is_held
         self.links: dict[str, SmppLink] = {}
         self.groups: dict[str, SmppGroup] = {}
         self.accounts: dict[str, SmppAccount] = {}
         self.desks: dict[str, XmppDesk] = {}
         self.known: dict[str, Known] = {}
-        self.leased: set[str] = set()
         self._partings = 0
         self._all_parted = trio.Event()
         self._is_following = False
@@ -271,7 +277,7 @@ class Endpoints:
             endpoint = self.accounts[entry.system_id] = SmppAccount(settings, hub, hub.clock, self._make_pace)
         else:
             endpoint = self.desks[entry.name] = XmppDesk(settings, hub, self._threads, clock_us=hub.clock)
-        if hub.store.is_shared and name not in self.leased:
+        if not self._is_held(name):
             hub.stand_by(endpoint)
         else:  # a group's parts go by the group's policy, whichever of its links they were on
             hub.attach(endpoint, hold_in_doubt=_holds(entry))
@@ -281,7 +287,6 @@ class Endpoints:
     async def take(self, endpoints: Sequence[str]) -> None:
         """The lanes of these are here from now on: serve them. Does not wait."""
         await trio.lowlevel.checkpoint()
-        self.leased.update(endpoints)
         for name in sorted(endpoints, key=_makers_first):
             known = self.known.get(name)
             if known is None or self._hub.is_here(name):  # it may be provisioned already, and not known here yet
@@ -301,7 +306,6 @@ class Endpoints:
             return False
         self._partings += 1
         try:
-            self.leased.discard(endpoint)
             if self._hub.is_here(endpoint):
                 await self._part(endpoint)
         finally:
