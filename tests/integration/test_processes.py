@@ -1,4 +1,7 @@
-"""``smshub run --processes``: several processes behind one port, on a real PostgreSQL, as one service."""
+"""``smshub run --processes``: several processes behind one port, on a real PostgreSQL, as one service.
+
+The configuration and the command are those of docs/howto/several-processes.md.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,15 @@ from ops.config import ConfigErrors, load_config, read_config
 from ops.processes import Foreman, check_processes, command_of, overrides_of
 from smpp.constants import CommandStatus as S
 from smpp.pdu import SubmitSmResp
+from tests.documented.pages import DOCS, read_page
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
 from tests.integration.test_accounts_daemon import submit
 
 ROOT = Path(__file__).parents[2]
-CONFIGURATION = """
-[store]
-url = "{url}"
+PAGE = DOCS / "howto" / "several-processes.md"
+BESIDE = """
 [node]
 id = 4
-[smpp]
-port = {port}
-[metrics]
-port = {metrics_port}
 [limits]
 drain_s = 5
 [[account]]
@@ -51,6 +50,7 @@ password = "{password}"
 prefix = "*"
 endpoint = "account:sink"
 """
+"""What the tests need beside the page's configuration."""
 NODES = (4, 5)
 
 
@@ -65,10 +65,21 @@ class Service:
         self.port = new_port()
         self.metrics_port = _pair(new_port)
         self._log = folder / "log"
-        self._config = folder / "smshub.toml"
-        self._config.write_text(
-            CONFIGURATION.format(url=url, port=self.port, metrics_port=self.metrics_port, password=PASSWORD)
-        )
+        blocks = read_page(PAGE).blocks
+        [shown] = [block for block in blocks if block.file]
+        [[command]] = [block.commands for block in blocks if block.commands]
+        text = shown.text + BESIDE.format(password=PASSWORD)
+        here = {
+            "postgresql://smshub@db.example.net/smshub": url,
+            "2775": str(self.port),
+            "9464": str(self.metrics_port),
+        }
+        for words, meant in here.items():
+            assert words in text
+            text = text.replace(words, meant)
+        (folder / shown.file).write_text(text)
+        program, *self._words = command.line.split()
+        assert program == "smshub"
         self.words: list[str] = []
         self._folder = folder
         self._silence_s = silence_s
@@ -80,8 +91,8 @@ class Service:
             self._manager.bind(str(self._folder / "notify"))
             self._manager.setblocking(False)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli", "run", "--config", str(self._config), "--processes", "2"],
-                cwd=ROOT,
+                [sys.executable, "-m", "ops.cli", *self._words],
+                cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
