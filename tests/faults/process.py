@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ class DaemonProcess:
         starts: how often it was started.
         history: where its deaths are noted, when there is one.
         name: under this name.
+        environment: what its environment has beside ours.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class DaemonProcess:
         self.config_path.write_text(text + more.get("tail", ""))
         self.history: History | None = None
         self.name = "hub"
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
 
@@ -154,7 +157,7 @@ class DaemonProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             )
         self.starts += 1
 
@@ -185,6 +188,20 @@ class DaemonProcess:
         if self.history is not None:
             self.history.fault(f"kill {self.name}")
         self._end(signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While it does not run, and does not know it."""
+        self.check_alive()
+        if self.history is not None:
+            self.history.fault(f"freeze {self.name}")
+        os.kill(self.process_id, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process_id, signal.SIGCONT)
+            if self.history is not None:
+                self.history.fault(f"freeze {self.name}", over=True)
 
     def stop(self) -> int:
         """End it in order. Returns: its exit status."""

@@ -15,6 +15,7 @@ from tests.faults.check import Rules, Tally, check
 from tests.faults.history import History, read
 from tests.faults.peers import Carrier, Desk, Esme, Load
 from tests.faults.process import DaemonProcess, until
+from tests.faults.weather_proxy import WeatherProxy
 
 DRAIN_S = 60.0
 STOP_S = 10.0  # less than what the daemon gives peers that do not answer
@@ -31,6 +32,7 @@ class Scene:
         history: what they saw.
         tally: how much that was, once it was accounted for.
         rules: what the account goes by.
+        roads: the proxies between the daemon and its peers, by the peer's name, where a test asked for them.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Scene:
         self.history = history
         self.tally = Tally()
         self.rules = Rules()
+        self.roads: dict[str, WeatherProxy] = {}
         self.carriers = [carrier]
         self.load = Load(carrier.chance, carrier, esme, desk)
         self.nursery: trio.Nursery | None = None
@@ -117,7 +120,15 @@ async def _closing(history: History) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def open_scene(
-    folder: Path, url: str, new_port: Callable[[], int], seed: int, *, start: bool = True, **more: str
+    folder: Path,
+    url: str,
+    new_port: Callable[[], int],
+    seed: int,
+    *,
+    start: bool = True,
+    hub_url: str = "",
+    with_roads: bool = False,
+    **more: str,
 ) -> AsyncIterator[Scene]:
     """Start carrier, desk, ESME and daemon.
 
@@ -127,6 +138,8 @@ async def open_scene(
         new_port: gives free ports.
         seed: of the peers' chance.
         start: False leaves the daemon to the test.
+        hub_url: the store as the daemon reaches it, when that is not how the account does.
+        with_roads: let a proxy stand between the daemon and each peer.
         more: see ``DaemonProcess``.
     """
     chance = random.Random(seed)
@@ -136,11 +149,17 @@ async def open_scene(
         carriers = await trio.open_tcp_listeners(0, host="127.0.0.1")
         desks = await trio.open_tcp_listeners(0, host="127.0.0.1")
         ports = [listeners[0].socket.getsockname()[1] for listeners in (carriers, desks)]
-        daemon = DaemonProcess(folder, url, *ports, new_port, **more)
+        roads = [WeatherProxy(("127.0.0.1", port)) for port in ports] if with_roads else []
+        ports = [await nursery.start(road.run) for road in roads] or ports
+        daemon = DaemonProcess(folder, hub_url or url, *ports, new_port, **more)
         daemon.history = history
-        esme = Esme(chance, daemon.smpp_port, history)
+        if with_roads:
+            roads.append(WeatherProxy(("127.0.0.1", daemon.smpp_port)))
+            await nursery.start(roads[-1].run)
+        esme = Esme(chance, roads[-1].port if roads else daemon.smpp_port, history)
         scene = Scene(daemon, carrier, esme, desk, url, history)
         scene.nursery = nursery
+        scene.roads = dict(zip(("carrier", "desk", "esme"), roads, strict=False))
         nursery.start_soon(trio.serve_listeners, carrier.serve, carriers)
         nursery.start_soon(trio.serve_listeners, desk.serve, desks)
         nursery.start_soon(esme.run)
