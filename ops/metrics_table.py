@@ -548,7 +548,7 @@ _REDIS = tuple(
             GAUGE,
             (),
             "1 when Redis answered the last time it was asked",
-            "nothing stops without it, nodes only wake each other later: [RedisDown](../howto/watch.md#redisdown)",
+            "nothing stops without it: [RedisDown](../howto/watch.md#redisdown)",
         ),
         MetricRow(
             "smshub_redis_failures_total",

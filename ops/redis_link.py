@@ -294,6 +294,7 @@ def _connection_options(settings: RedisSettings, address: RedisAddress) -> dict[
         "socket_timeout": ANSWER_S,
         "socket_connect_timeout": CONNECT_S,
         "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,  # else each connection begins with commands that an ACL has to allow and that do nothing
         "protocol": 2,  # RESP2: what every server since 2.0 speaks, and what subscriptions are simple in
     }
     if address.tls:

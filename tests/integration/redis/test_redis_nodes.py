@@ -8,10 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub import feed
+from ops import redis_feed, redis_link
 from ops.config import read_config
 from ops.daemon import Daemon, open_daemon
 from ops.metrics_table import METRICS
@@ -19,6 +22,7 @@ from smpp.constants import CommandStatus as S
 from smpp.pdu import DeliverSm, DeliverSmResp, EnquireLink, EnquireLinkResp, SubmitSm, SubmitSmResp
 from tests.fixtures_redis import RedisServer
 from tests.integration.esmes import PASSWORD, Peer, until
+from tests.integration.redis.conftest import said
 from translators.shared_pace import HELD_S, SharedPace
 
 PER_S = 20
@@ -114,8 +118,16 @@ def metrics(daemon: Daemon) -> dict[tuple[str, ...], float]:
 
 
 async def test_a_text_taken_here_goes_out_there_with_redis_and_without(
-    postgres_url: str, redis_server: RedisServer, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+    postgres_url: str,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    unused_tcp_port_factory: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[Any],
 ) -> None:
+    for name, value in (("QUIET_S", 0.5), ("HEAR_S", 0.1), ("ANSWER_S", 0.5)):
+        monkeypatch.setattr(redis_link, name, value)
+    monkeypatch.setattr(redis_feed, "RETRY_S", 0.2)
     made = nodes(postgres_url, redis_server.url, tmp_path, unused_tcp_port_factory)
     async with made as (one, two), trio.open_nursery() as nursery, AsyncExitStack() as stack:
         agg = await stack.enter_async_context(await Peer.connect(one.ports["smpp"]))
@@ -141,18 +153,30 @@ async def test_a_text_taken_here_goes_out_there_with_redis_and_without(
         redis_server.start()
         await until(lambda: one.hub.hears() and two.hub.hears())
         await passes("with redis again")
-        assert inbox.texts == ["with redis", "without redis", "with redis again"]
+        redis_server.freeze()
+        await until(lambda: not one.hub.hears() and not two.hub.hears())
+        await passes("with a frozen one")
+        redis_server.thaw()
+        await until(lambda: one.hub.hears() and two.hub.hears())
+        with redis_server.client() as other:
+            other.config_set("maxmemory", "1")
+            await passes("with a full one")
+            other.config_set("maxmemory", "0")
+        assert inbox.texts == [
+            *("with redis", "without redis", "with redis again", "with a frozen one", "with a full one")
+        ]
 
         def told() -> list[str]:
             with redis_server.client() as other:
                 return [fields["event"] for _, fields in other.xrange("smshub:feed")]
 
         # What happened while it was away, and before it lost all it had, is there again.
-        await until(lambda: told().count("message") == 3 and told().count("handed-over") == 3)
+        await until(lambda: told().count("message") == 5 and told().count("handed-over") == 5)
         relays = [daemon for daemon in (one, two) if daemon.hub.is_upkeeper]
         assert len(relays) == 1
         names = {name for name in METRICS if name.startswith("smshub_redis_")}
         assert {key[0] for key in metrics(relays[0])} == names
+        assert len(said(lines, "redis does not answer")) >= 4, "two nodes, two outages"
         nursery.cancel_scope.cancel()
 
 
@@ -183,3 +207,36 @@ async def test_an_account_that_sends_at_both_has_its_rate_once(
                 nursery.start_soon(pour, at)
         passed_s = time.monotonic() - began
         assert sum(taken) <= PER_S * passed_s + 3 * (PER_S * HELD_S + 1)
+
+
+ALONE = """
+[store]
+url = "sqlite:///hub.db"
+[smpp]
+port = 0
+[metrics]
+port = 0
+[redis]
+url = "{redis}"
+password = "wrong-one"
+feed_stream = true
+"""
+
+
+async def test_a_daemon_whose_password_is_wrong_serves_and_comes_to_it(
+    redis_factory: Callable[..., RedisServer], tmp_path: Path, lines: list[Any]
+) -> None:
+    server = redis_factory("--requirepass", "right-one")
+    server.start("right-one")
+    config = read_config(ALONE.format(redis=server.url), "", tmp_path)
+    async with open_daemon(config) as daemon:
+        await until(lambda: metrics(daemon)["smshub_redis_failures_total", "credentials"] >= 2)
+        assert len(said(lines, "redis does not answer")) == 1
+        assert metrics(daemon)["smshub_redis_up",] == 0
+        with server.client(password="right-one") as other:
+            other.config_set("requirepass", "wrong-one")
+        await until(lambda: metrics(daemon)["smshub_redis_up",] == 1)
+        await daemon.store.commit([feed.outbox(daemon.store, 1, [("message", 7)])])
+        with server.client(password="wrong-one") as other:
+            await until(lambda: other.xlen("smshub:feed") == 1)
+    assert "-one" not in str(lines)
