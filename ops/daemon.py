@@ -297,7 +297,9 @@ class Daemon:
             pages.add(collector)
         nursery.start_soon(self.store_watch.run)
         with _named(f"metrics {settings.host}:{settings.port}"):
-            port = await nursery.start(web.serve, web.read_only(pages.answer), settings.host, settings.port)
+            # Whoever reaches the port may ask: each answer counts, be it a good one.
+            serve = partial(web.serve, web.read_only(pages.answer), settings.host, settings.port, unwanted=0)
+            port = await nursery.start(serve)
         self.ports["metrics"] = port
         log.info("listening", what="metrics", host=settings.host, port=port)
 

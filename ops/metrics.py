@@ -29,8 +29,10 @@ from prometheus_client.registry import Collector
 from hub import Hub
 from ops.metric_families import family
 from ops.web import Page
+from ops.web_rates import Rate
 from store import Store, StoreError
 
+FRESH_PER_S, FRESH_BURST_S = 10.0, 3.0  # pages of one path that are made: who asks more often gets the last one
 READY_S = 2.0  # probes are given a few seconds
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -166,6 +168,8 @@ class Pages:
     def __init__(self, hub: Hub, store: Store, sessions: SessionCounters, ready: Callable[[], dict[str, bool]]) -> None:
         self._store = store
         self._ready = ready
+        self._last: dict[str, Page] = {}
+        self._made: dict[str, Rate] = {}
         self.registry = CollectorRegistry()
         self.add(HubCollector(hub, store, sessions))
         ProcessCollector(registry=self.registry)
@@ -177,7 +181,18 @@ class Pages:
         self.registry.register(_Guarded(collector))
 
     async def answer(self, path: str) -> Page:
-        """The page of a path."""
+        """The page of a path. Asked for too often, it is the last one: making it costs milliseconds of the loop."""
+        if path not in ("/metrics", "/ready"):
+            return await self._make(path)
+        page = self._last.get(path)
+        now = trio.current_time()
+        rate = self._made.setdefault(path, Rate(FRESH_PER_S, FRESH_BURST_S))
+        if page is None or not rate.wait_s(now):
+            rate.count(1, now)
+            page = self._last[path] = await self._make(path)
+        return page
+
+    async def _make(self, path: str) -> Page:
         if path == "/metrics":
             return 200, TEXT, generate_latest(self.registry)
         if path == "/health":

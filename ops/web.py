@@ -13,6 +13,8 @@ may not: here each has an end.
 - *Closing*: an answer that is given before the body was read ("too large") still arrives: what comes in is thrown away
   for ``LINGER_S``, since closing over unread octets resets the connection. Hypercorn's queue of a body that nobody
   reads would wait for ever: it is emptied beside the answer.
+- *Rates*: new connections, refusals and octets have one each (``ops.web_rates``): the port shares a core with the
+  message path, and takes no more than a known part of it.
 - *Faults of ours* in one connection are logged and end that connection alone.
 
 Connections are served by ``hypercorn.trio.tcp_server.TCPServer`` rather than ``hypercorn.trio.serve``: the latter makes
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -39,6 +42,11 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from ops.web_rates import LONGEST_S, PortRates
+from smpp.accepting import accept_all, reset
+from smpp.admission import Admission, Bounds, Refusal, source_of
+from smpp.log_lines import LogLines
+
 MAX_CONNECTIONS: Final = 100
 MAX_HEAD_OCTETS: Final = 16_384
 MAX_BODY_OCTETS: Final = 1_048_576
@@ -49,6 +57,9 @@ BODY_S: Final = 30.0  # without a piece of it
 REQUEST_S: Final = 60.0
 SEND_S: Final = 20.0
 LINGER_S: Final = 1.0
+CONNECTIONS_PER_S: Final = 100.0  # new ones; four seconds' worth at once
+ADDRESS_SHARE: Final = 0.6  # of these are one address's
+UNWANTED: Final = 400  # from this status on, an answer is one that nobody gains by
 GRACE_S: Final = 3.0  # for what is being answered when the server is told to stop
 
 Scope = MutableMapping[str, Any]
@@ -99,6 +110,8 @@ async def serve(
     tls_cert_file: str = "",
     tls_key_file: str = "",
     max_body_octets: int = MAX_BODY_OCTETS,
+    unwanted: int = UNWANTED,
+    connections_per_s: float = CONNECTIONS_PER_S,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve an ASGI application until cancelled; then what is being answered has ``GRACE_S`` to end.
@@ -108,35 +121,61 @@ async def serve(
         host, port: where to listen; port 0 for any. Started with the port.
         tls_cert_file, tls_key_file: certificate with its chain, and key (PEM); without them, in clear.
         max_body_octets: of a request.
+        unwanted: from this status on, answers have a rate; 0 where nothing else bounds how often the others are asked
+            for.
+        connections_per_s: new ones; 0 for any number.
 
     Raises: OSError when the port is taken or a file cannot be read; ssl.SSLError when it is no certificate.
     """
     certificate = _Certificate(tls_cert_file, tls_key_file) if tls_cert_file else None
     listeners = await trio.open_tcp_listeners(port, host=host)
     worker = WorkerContext(None)
-    config, guarded = _config(), ASGIWrapper(cast(Any, _Guard(app, max_body_octets)))
+    rates = PortRates()
+    config, guarded = _config(), ASGIWrapper(cast(Any, _Guard(app, max_body_octets, rates, unwanted)))
     limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
     crowd: set[_Connection] = set()
+    of_address = connections_per_s * ADDRESS_SHARE
+    door = Admission(Bounds(places=MAX_CONNECTIONS, address_per_s=of_address, strangers_per_s=connections_per_s))
 
-    async def handle(stream: trio.SocketStream) -> None:
-        if limiter.available_tokens < 1 and not _make_room(crowd):
+    async def handle(stream: trio.SocketStream, source: str) -> None:
+        try:
+            if limiter.available_tokens < 1 and not _make_room(crowd):
+                return
+            async with limiter:
+                context = certificate.context() if certificate is not None else None
+                connection = _Connection(source)
+                crowd.add(connection)
+                try:
+                    await _converse(stream, context, guarded, config, worker, connection, rates)
+                finally:
+                    crowd.discard(connection)
+        finally:
             await trio.aclose_forcefully(stream)
-            return
-        async with limiter:
-            context = certificate.context() if certificate is not None else None
-            connection = _Connection()
-            crowd.add(connection)
-            try:
-                await _converse(stream, context, guarded, config, worker, connection)
-            finally:
-                crowd.discard(connection)
 
     async with trio.open_nursery() as nursery:
         closing = trio.Event()
         handlers = await nursery.start(_hold, closing)
         try:
             task_status.started(listeners[0].socket.getsockname()[1])
-            await trio.serve_listeners(handle, listeners, handler_nursery=handlers)
+
+            def take(found: socket.socket, address: str) -> None:
+                source = source_of(address)
+                visit = door.admit(source, True, trio.current_time())
+                if isinstance(visit, Refusal):
+                    reset(found)
+                    return
+                door.leave(visit)  # places are counted here, and given by other rules
+                handlers.start_soon(handle, trio.SocketStream(trio.socket.from_stdlib_socket(found)), source)
+
+            lines = LogLines()
+
+            def no_room(error: OSError) -> None:
+                if lines.may_say("no room", trio.current_time()):
+                    log.error("connections must wait: the system has no room for them", error=error.strerror)
+
+            for listener in listeners:
+                nursery.start_soon(accept_all, listener, take, no_room)
+            await trio.sleep_forever()
         finally:
             await worker.terminated.set()  # idle connections close now, the others after their answer
             handlers.cancel_scope.deadline = trio.current_time() + GRACE_S
@@ -196,7 +235,8 @@ class _Certificate:
 class _Connection:
     """Ends a connection that is there for nothing. Hypercorn's own idle timeout knows no HTTP/2 of prior knowledge."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self.source = source
         self.scope = trio.CancelScope(deadline=trio.current_time() + IDLE_S + LINGER_S)
         self._requests = 0
         self._is_gone = False
@@ -245,8 +285,9 @@ async def _converse(
     config: Config,
     worker: WorkerContext,
     connection: _Connection,
+    rates: PortRates,
 ) -> None:
-    wire: trio.abc.Stream = _Wire(stream, connection.gone)
+    wire: trio.abc.Stream = _Wire(stream, connection.gone, rates)
     if context is not None:
         wire = trio.SSLStream(wire, context, server_side=True, https_compatible=True)
     with connection.scope:
@@ -261,8 +302,9 @@ async def _converse(
 class _Wire(trio.abc.HalfCloseableStream):
     """A socket whose waits have an end."""
 
-    def __init__(self, stream: trio.SocketStream, on_end: Callable[[], None]) -> None:
+    def __init__(self, stream: trio.SocketStream, on_end: Callable[[], None], rates: PortRates) -> None:
         self._stream = stream
+        self._rates = rates
         self._on_end = on_end
         self._ended = trio.Event()
         self._closing = False
@@ -278,6 +320,9 @@ class _Wire(trio.abc.HalfCloseableStream):
             raise
         if not octets:
             self._end()
+        wait_s = self._rates.octets_wait_s(len(octets), trio.current_time())
+        if wait_s:
+            await trio.sleep(wait_s)
         return octets
 
     def _end(self) -> None:
@@ -322,9 +367,11 @@ class _Wire(trio.abc.HalfCloseableStream):
 class _Guard:
     """An application behind bounds: how long a body is and takes, how long an answer takes."""
 
-    def __init__(self, app: Application, max_body_octets: int) -> None:
+    def __init__(self, app: Application, max_body_octets: int, rates: PortRates, unwanted: int) -> None:
         self._app = app
         self._max_body_octets = max_body_octets
+        self._rates = rates
+        self._unwanted = unwanted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -335,17 +382,29 @@ class _Guard:
             async with trio.open_nursery() as nursery:
                 exchange = _Exchange(receive, send, self._max_body_octets, nursery)
                 try:
-                    await self._app(scope, exchange.receive, exchange.send)
+                    if await self._may_ask(connection.source):
+                        await self._app(scope, exchange.receive, exchange.send)
+                    else:
+                        await exchange.refuse(429)
                 except BodyTooLarge:
                     await exchange.refuse(413)
                 except BodyTooSlow:
                     await exchange.refuse(408)
                 if not await exchange.is_over():
                     connection.scope.cancel()
+                self._rates.answered(connection.source, exchange.status < self._unwanted, trio.current_time())
                 nursery.cancel_scope.cancel()
         if patience.cancelled_caught:
             log.warning("a request took too long and was cut off", path=_plain(scope["path"]), request_s=REQUEST_S)
             connection.scope.cancel()
+
+    async def _may_ask(self, source: str) -> bool:
+        """Wait until this address may ask again. Returns: False when that would be too long."""
+        wait_s = self._rates.wait_s(source, trio.current_time())
+        if wait_s > LONGEST_S:
+            return False
+        await trio.sleep(wait_s)
+        return True
 
 
 class _Exchange:
@@ -358,6 +417,7 @@ class _Exchange:
         self._nursery = nursery
         self._read = trio.Event()  # the body is whole, or will never be
         self._gone = trio.Event()  # the peer, or the request because it was answered
+        self.status = 599  # none yet
         self._is_answered = False
         self._is_discarding = False
 
@@ -386,6 +446,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._is_answered = True
+            self.status = message["status"]
             if not self._read.is_set():
                 self._is_discarding = True
                 self._nursery.start_soon(self._discard)

@@ -76,6 +76,8 @@ async def open_simulated_registry(settings: RegistrySettings) -> AsyncIterator[S
                 tls_cert_file=settings.tls_cert_file,
                 tls_key_file=settings.tls_key_file,
                 max_body_octets=MAX_BODY_OCTETS,
+                unwanted=1000,  # no status: a registry may be told to refuse all that it is asked
+                connections_per_s=0,
             )
             try:
                 registry.port = await nursery.start(serve)
