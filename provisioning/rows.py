@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from sys import intern
 from typing import Any, cast
 
 import msgspec
@@ -93,13 +94,15 @@ def to_row(entry: Entry, now_us: int) -> Row:
 
 
 def _number_of(row: Sequence[Any]) -> Number:
+    # Each row brings strings of its own, and a million numbers have a handful of different ones: shared, a number takes
+    # 190 octets of a snapshot instead of 300.
     return Number(
         number=e164_of(row[0]),
-        call_centre=row[1],
+        call_centre=intern(row[1]),
         alias_of=_e164(row[2]),
-        element=row[3],
-        link=row[4],
-        state=row[5],
+        element=intern(row[3]),
+        link=intern(row[4]),
+        state=intern(row[5]),
     )
 
 

@@ -70,6 +70,14 @@ Index(
     sqlite_where=text(OPEN),
     postgresql_where=text(OPEN),
 )
+# By age. The index below it holds the closed ones too, which retention keeps: the sweep would go through all of them.
+Index(
+    "ix_thread_open_id",
+    thread_table.c.call_centre,
+    thread_table.c.id,
+    sqlite_where=text(OPEN),
+    postgresql_where=text(OPEN),
+)
 Index("ix_thread_call_centre_id", thread_table.c.call_centre, thread_table.c.id)
 Index("ix_thread_customer", thread_table.c.call_centre, thread_table.c.customer, thread_table.c.id)
 Index(
