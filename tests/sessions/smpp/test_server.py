@@ -343,6 +343,66 @@ async def test_more_strangers_than_allowed_are_turned_away_and_the_bound_stay(au
         assert (await connect().bind(bind())).command_status == 0
 
 
+async def test_an_address_that_has_all_places_makes_room(monkeypatch, autojump_clock, recorder):
+    """Each connection that comes is of the address that stands first in the list; '' is an address like another."""
+    coming = ["192.0.2.1"] * 3 + ["192.0.2.2", "192.0.2.1", "192.0.2.3"]
+    monkeypatch.setattr(server_module, "peer_address", lambda _: coming.pop(0))
+    async with office(recorder, limits=Limits(max_unbound=3, session_init_s=8)) as (server, connect, _):
+        flood = []
+        for _ in range(3):
+            flood.append(connect())
+            await trio.testing.wait_all_tasks_blocked()
+        friend = connect()
+        await flood[0].expect_end()
+        assert (await friend.bind(bind())).command_status == 0
+        late = connect()  # of the flood, which has what the friend has left
+        await trio.testing.wait_all_tasks_blocked()
+        other = connect()
+        await flood[1].expect_end()
+        assert (await other.bind(bind("other"))).command_status == 0
+        assert recorder["displaced"] == 2
+        assert recorder["turned_away"] == 0
+        assert await works(friend)
+        await trio.sleep(10)
+        for each in (flood[2], late):
+            await each.expect_end()
+        assert len(server._admission) == 0
+
+
+async def test_a_flood_from_everywhere_gives_way_to_who_has_bound_before(monkeypatch, autojump_clock, recorder):
+    coming = [f"198.51.100.{at}" for at in range(6)] + ["192.0.2.1", "192.0.2.2"]
+    monkeypatch.setattr(server_module, "peer_address", lambda _: coming.pop(0))
+    async with office(recorder, limits=Limits(max_unbound=4, session_init_s=8)) as (server, connect, _):
+        server._is_known = lambda address: address.startswith("192.0.2.")
+        flood = []
+        for _ in range(6):
+            flood.append(connect())
+            await trio.testing.wait_all_tasks_blocked()
+        for late in flood[4:]:
+            await late.expect_end()
+        friends = [connect() for _ in range(2)]
+        for friend, name in zip(friends, ("first", "second"), strict=True):
+            assert (await friend.bind(bind(name))).command_status == 0
+        for displaced in flood[:2]:
+            await displaced.expect_end()
+        assert (recorder["turned_away"], recorder["displaced"]) == (2, 2)
+
+
+async def test_lines_that_strangers_cause_are_few(autojump_clock, recorder):
+    limits = Limits(max_unbound=2, session_init_s=8)
+    with structlog.testing.capture_logs() as logs:
+        async with office(recorder, limits=limits) as (_, connect, _desk), trio.open_nursery() as nursery:
+            for _ in range(100):
+                stranger = connect()
+                assert (await stranger.bind(bind(password="wrong"))).command_status
+                await stranger.close()
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert recorder["bind_refused"] == 100
+    assert sum(line["event"] == "smpp bind refused" for line in logs) == 20
+    assert sum(line["event"] == "smpp closed" for line in logs) == 20
+
+
 async def test_more_connections_than_allowed_are_turned_away(autojump_clock, recorder):
     async with office(recorder, limits=Limits(max_connections=2)) as (_, connect, _desk):
         first, second = connect(), connect()

@@ -66,6 +66,59 @@ async def drain(session: Session) -> list:
             return answers
 
 
+# --- Chatter --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        encode(EnquireLink(sequence_number=5)) * 5000,
+        (b"\0\0\0\x10" + b"\0\0\x0f\0" + bytes(4) + b"\0\0\0\x07") * 5000,  # of no known kind
+        encode(SubmitSmResp(sequence_number=9)) * 5000,  # to what was never asked
+        encode(DeliverSm(sequence_number=6, tlvs=((0x1400, bytes(65_535)),))) * 300,
+    ],
+    ids=["enquire_link", "unknown", "stray", "octets"],
+)
+async def test_a_peer_that_chatters_is_read_at_a_rate(clock, octets):
+    async with trio.open_nursery() as nursery:
+        session, peer = await scripted(nursery, options=Options(chatter_per_s=1000, inbox=1000))
+        began = trio.current_time()
+        await peer.send_raw(octets)
+        await trio.testing.wait_all_tasks_blocked()  # read as one piece, which a socket would cut at 64 KiB
+        await peer.send(DeliverSm(sequence_number=77, short_message=b"honest, behind it"))
+        while (await session.receive_requests())[-1].sequence_number != 77:
+            pass
+        assert trio.current_time() - began > 1, "of the clock that jumps"
+        assert session.statistics().counts["chatter"] >= 1
+        session.close()
+
+
+async def test_texts_and_answers_are_no_chatter(clock):
+    async with bound_pair(smsc_options=Options(chatter_per_s=10)) as (esme, smsc):
+        for _ in range(50):
+            esme.submit([(TEXT, key) for key in range(100)])
+            requests = await smsc.receive_requests()
+            smsc.respond([SubmitSmResp(sequence_number=pdu.sequence_number) for pdu in requests])
+            assert len(await esme.receive_answers()) == 100
+        smsc.submit([(DeliverSm(short_message=b"hi"), key) for key in range(100)])
+        esme.respond([DeliverSmResp(sequence_number=pdu.sequence_number) for pdu in await esme.receive_requests()])
+        assert len(await smsc.receive_answers()) == 100
+        assert smsc.statistics().counts.get("chatter") is None
+        assert trio.current_time() == 0, "nobody waited"
+
+
+async def test_what_the_business_refuses_is_chatter(clock):
+    async with bound_pair(smsc_options=Options(chatter_per_s=100)) as (esme, smsc):
+        esme.submit([(TEXT, key) for key in range(100)])
+        smsc.note_chatter(len(await smsc.receive_requests()) + 400)
+        esme.connection.configure(Settings(window=300))
+        esme.submit([(TEXT, "a")])
+        await smsc.receive_requests()  # read before it is known that it is too much
+        esme.submit([(TEXT, "b")])
+        await smsc.receive_requests()
+        assert 2.9 < trio.current_time() < 3.1, "of the clock that jumps"
+
+
 # --- Traffic --------------------------------------------------------------------------------------------------------
 
 
