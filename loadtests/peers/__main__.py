@@ -53,13 +53,14 @@ class Comparison:
         self.failures: list[str] = []
 
     def round(self, at: int) -> None:
-        """Measure each gateway once. One that fails is noted, and left out from then on."""
+        """Measure each gateway once. What fails is noted; what is not installed is not tried again."""
         for kind in [kind for kind in self._kinds if kind in self.runs]:
             try:
                 found = self._measure(kind, self._directory / f"{kind.__name__}{at}")
             except (ToolFailed, NotInstalled, OSError) as failure:
-                del self.runs[kind]
-                self.failures.append(f"{kind.name}, {kind.path}: {failure}")
+                if isinstance(failure, NotInstalled):
+                    del self.runs[kind]
+                self.failures.append(f"round {at + 1}, {kind.path}, {kind.name}: {failure}")
                 print(f"  {kind.path:12} {kind.name:26} left out: {failure}", flush=True)
                 continue
             self.runs[kind].append(found)
@@ -96,7 +97,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.peers", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=sorted(GATEWAYS), action="append", help="only these; more than once")
     parser.add_argument("--path", choices=("application", "transit"), help="only this path")
-    parser.add_argument("--count", type=int, default=40_000, help="texts of one measurement; Jasmin gets a tenth")
+    parser.add_argument("--count", type=int, default=40_000, help="texts of one measurement; Jasmin gets a tenth, a spool a quarter")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; medians count")
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "peers.json", help="where the figures go")
     options = parser.parse_args()

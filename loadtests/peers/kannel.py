@@ -196,6 +196,7 @@ class KannelHttpSpool(KannelHttp):
     name = "Kannel, spool store"
     kind = "spool"
     durability = "a file for each text, not synced"
+    share = 4
 
 
 class KannelTransit(Kannel):

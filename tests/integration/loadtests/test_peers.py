@@ -93,6 +93,24 @@ def test_what_is_not_installed_is_named_and_the_rest_measured(
     assert "left out" in capsys.readouterr().out
 
 
+def test_one_failure_does_not_leave_a_gateway_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class OnceBroken(KannelTransit):
+        times = 0
+
+        def start(self) -> None:
+            OnceBroken.times += 1
+            if OnceBroken.times == 1:
+                raise ToolFailed("the box ended")
+            super().start()
+
+    comparison = Comparison([OnceBroken], MESSAGES, tmp_path)
+    for at in range(2):
+        comparison.round(at)
+    assert [row.rounds for row in comparison.rows()] == [1]
+    assert comparison.failures == [f"round 1, transit, {OnceBroken.name}: the box ended"]
+    assert "left out: the box ended" in capsys.readouterr().out
+
+
 @contextmanager
 def server(answer: bytes) -> Iterator[int]:
     """Answers each connection's first octets with these, and hangs up."""
