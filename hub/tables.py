@@ -27,15 +27,18 @@ _UNTRIED: Final = "done_us = 0 AND attempts = 0 AND next_us > 0"
 _DEAD: Final = "next_us < 0"
 
 # What a query says to be served by these indexes, to the letter: with parameters, SQLite would not see that they serve.
-IS_PENDING: Final = f"message.{_PENDING} AND message.state < 2"
+# The state is asked too, should somebody have changed it by hand, and as an expression: PostgreSQL would multiply how
+# rare either condition is, hold what is pending for next to nothing, and read any small index that has all of it.
+IS_PENDING: Final = f"message.{_PENDING} AND message.state + 0 < 2"
 IS_UNTRIED: Final = "message.done_us = 0 AND message.state = 0 AND message.attempts = 0 AND message.next_us > 0"
 IS_DEAD: Final = f"message.{_DEAD} AND message.state = 5"
 
 NEVER_US: Final = -1  # ``next_us`` of a dead letter
 
-FILL_PERCENT: Final = 60
-"""How full PostgreSQL makes a page of messages: in the rest, most claims find room beside what they replace, and then
-no index hears of them. Measured: docs/discussion/store-batching.md."""
+# PostgreSQL: how full a page of messages is made. In the rest, most claims find room beside what they replace, and then
+# no index hears of them. And the share of rows that may be remains of old versions before they are swept out: each that
+# is left in an index costs the first scan after a start 2 µs. Measured: docs/discussion/store-batching.md.
+_ROOM: Final = {"fillfactor": 60, "autovacuum_vacuum_scale_factor": 0.03}
 
 message = Table(
     "message",
@@ -93,7 +96,7 @@ message = Table(
         postgresql_where=text("thread_id > 0"),
     ),
     Index("ix_message_dead", "id", sqlite_where=text(_DEAD), postgresql_where=text(_DEAD)),
-    postgresql_with={"fillfactor": FILL_PERCENT},
+    postgresql_with=_ROOM,
 )
 
 arrived_part = Table(

@@ -14,8 +14,6 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-FILL_PERCENT = 60
-
 BEFORE = {"pending": "state < 2", "untried": "state = 0 AND attempts = 0 AND next_us > 0", "dead": "state = 5"}
 AFTER = {"pending": "done_us = 0", "untried": "done_us = 0 AND attempts = 0 AND next_us > 0", "dead": "next_us < 0"}
 INDEXES = (
@@ -42,7 +40,8 @@ def upgrade() -> None:
     op.execute("UPDATE message SET done_us = received_us WHERE state > 1 AND done_us = 0")
     _make_anew(AFTER)
     if op.get_context().dialect.name == "postgresql":
-        op.execute(f"ALTER TABLE message SET (fillfactor = {FILL_PERCENT})")  # of pages that are filled from now on
+        # Pages that are filled from now on have room for new versions; remains of old ones are swept out sooner.
+        op.execute("ALTER TABLE message SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.03)")
 
 
 def downgrade() -> None:
@@ -50,4 +49,4 @@ def downgrade() -> None:
     op.execute("UPDATE message SET next_us = 0 WHERE next_us < 0")
     _make_anew(BEFORE)
     if op.get_context().dialect.name == "postgresql":
-        op.execute("ALTER TABLE message RESET (fillfactor)")
+        op.execute("ALTER TABLE message RESET (fillfactor, autovacuum_vacuum_scale_factor)")
