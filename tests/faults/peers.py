@@ -33,7 +33,7 @@ from smpp.pdu import (
     UnbindResp,
 )
 from tests.faults.history import History, Recorder
-from tests.faults.process import ACCOUNT_PASSWORD, AGGREGATED, LINK_PASSWORD, NUMBER, SECRET
+from tests.faults.process import ACCOUNT_PASSWORD, AGGREGATED, LINK_PASSWORD, NUMBER, DeskSide
 from tests.faults.texts import NAME, NAME_CHARACTERS, Sent, Taken, lane_of, name_of
 from translators.xmpp.component import ComponentStream, Phase, Role
 from translators.xmpp.stanzas import PING_NS, RECEIPTS_NS, RECEIVED, THREAD_NS, TOKEN, build_presence, build_result
@@ -41,8 +41,6 @@ from translators.xmpp.stream import Element
 
 RECEIPT_CLASSES = (0x04, 0x08)  # a carrier's receipt, an SME's acknowledgement (SMPP 3.4 §5.2.12)
 UDHI = 0x40
-DOMAIN = "sms.desk.example"
-CSR = "csr@desk.example/sim"
 _RECEIPT = re.compile(rb"id:(\S+).* stat:(\w+)(?:.* text:([A-Z]\d{7}\.))?", re.DOTALL)
 DELIVERED, FAILED = "DELIVRD", "UNDELIV"
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -439,6 +437,7 @@ class Desk:
     Args:
         history: what it sees is noted there.
         who: under this name.
+        side: how the hub knows it.
 
     Attributes:
         pen: what it notes with.
@@ -449,8 +448,10 @@ class Desk:
         pongs: False makes it deaf.
     """
 
-    def __init__(self, history: History, who: str = "desk") -> None:
+    def __init__(self, history: History, who: str = "desk", side: DeskSide = DeskSide()) -> None:  # noqa: B008
         self.pen = Recorder(history, who)
+        self.side = side
+        self.csr = f"csr@{side.director.partition('@')[2]}/sim"
         self.taken: list[Taken] = []
         self.told: list[str] = []
         self.failed: list[str] = []
@@ -469,7 +470,14 @@ class Desk:
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one component."""
-        machine = ComponentStream(Role.ACCEPT, secret=SECRET, domains=(DOMAIN,), stream_id=secrets.token_hex(8))
+        side = self.side
+        machine = ComponentStream(
+            Role.ACCEPT, secret=side.secret, domains=(side.domain,), stream_id=secrets.token_hex(8)
+        )
+        await self._hold(stream, machine)
+
+    async def _hold(self, stream: trio.abc.Stream, machine: ComponentStream) -> None:
+        """A connection to its end."""
         opened = self.pen.session
         try:
             async with trio.open_nursery() as nursery:
@@ -540,7 +548,7 @@ class Desk:
             return
         if stanza.name == "presence":
             if stanza.get("type") == "probe":
-                self.send(build_presence("director@desk.example/acd", DOMAIN, ""))
+                self.send(build_presence(f"{self.side.director}/acd", self.side.domain, ""))
             return
         if stanza.get("type") == "error":
             own = stanza.get("id")
@@ -584,9 +592,45 @@ class Desk:
         if self.connected and NAME.fullmatch(own_id):
             self.pen.sending(own_id, lane_of(own_id), session=self.pen.session, asked=receipt)
         self.send(
-            f"<message from='{CSR}' to='{customer}@{DOMAIN}/{NUMBER}' id='{own_id}' type='chat'>"
+            f"<message from='{self.csr}' to='{customer}@{self.side.domain}/{NUMBER}' id='{own_id}' type='chat'>"
             f"<body>{body}</body>{named}{asked}</message>"
         )
+
+
+class ProsodyDesk(Desk):
+    """A desk behind a real XMPP server: a component of it, in whose domain the director is.
+
+    The hub's pings go to that domain, so that they are answered here: a text is handed over when this has it, and a
+    server that dies in between leaves it in doubt.
+
+    Args:
+        history, who: see ``Desk``.
+        side: how the hub knows it.
+        port: of the server's components.
+    """
+
+    def __init__(self, history: History, side: DeskSide, port: int, who: str = "desk") -> None:
+        super().__init__(history, who, side)
+        self._port = port
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        domain = self.side.director.partition("@")[2]
+        while True:
+            try:
+                stream = await trio.open_tcp_stream("127.0.0.1", self._port)
+            except OSError:
+                await trio.sleep(0.05)
+                continue
+            machine = ComponentStream(Role.CONNECT, secret=self.side.secret, domain=domain)
+            machine.start()
+            try:
+                await stream.send_all(machine.take_octets())
+            except _BROKEN:
+                await trio.aclose_forcefully(stream)
+                continue
+            await self._hold(stream, machine)
+            await trio.sleep(0.05)
 
 
 class Load:

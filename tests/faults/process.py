@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -68,10 +68,11 @@ gap_ms = 5
 [[desk]]
 name = "acme"
 call_centre = "acme"
-domain = "sms.desk.example"
+domain = "{desk.domain}"
 port = {desk_port}
-secret = "{secret}"
-director = "director@desk.example"
+secret = "{desk.secret}"
+director = "{desk.director}"
+{desk_more}
 
 [[account]]
 system_id = "agg"
@@ -89,6 +90,14 @@ endpoint = "link:carrier"
 """
 
 
+class DeskSide(NamedTuple):
+    """How the daemon knows its desk."""
+
+    domain: str = "sms.desk.example"
+    secret: str = SECRET
+    director: str = "director@desk.example"
+
+
 class Died(AssertionError):
     """The daemon ended without being asked to."""
 
@@ -101,7 +110,9 @@ class DaemonProcess:
         url: of its store.
         carrier_port, desk_port: where its peers listen.
         new_port: gives free ports.
-        more: further lines of configuration: of ``smpp``, ``limits``, ``link``, ``account``; ``tail`` for the end.
+        desk: how its desk is called.
+        more: further lines of configuration: of ``smpp``, ``limits``, ``link``, ``account``, ``desk``; ``tail`` for the
+            end.
 
     Attributes:
         smpp_port, metrics_port: where it listens.
@@ -114,7 +125,15 @@ class DaemonProcess:
     """
 
     def __init__(
-        self, folder: Path, url: str, carrier_port: int, desk_port: int, new_port: Callable[[], int], **more: str
+        self,
+        folder: Path,
+        url: str,
+        carrier_port: int,
+        desk_port: int,
+        new_port: Callable[[], int],
+        *,
+        desk: DeskSide = DeskSide(),  # noqa: B008 - it is immutable
+        **more: str,
     ) -> None:
         self.smpp_port, self.metrics_port = new_port(), new_port()
         self.log_path = folder / "smshub.log"
@@ -128,10 +147,10 @@ class DaemonProcess:
             desk_port=desk_port,
             number=NUMBER,
             aggregated=AGGREGATED,
-            secret=SECRET,
+            desk=desk,
             link_password=LINK_PASSWORD,
             account_password=ACCOUNT_PASSWORD,
-            **{f"{name}_more": more.get(name, "") for name in ("smpp", "limits", "link", "account")},
+            **{f"{name}_more": more.get(name, "") for name in ("smpp", "limits", "link", "account", "desk")},
         )
         self.config_path.write_text(text + more.get("tail", ""))
         self.history: History | None = None

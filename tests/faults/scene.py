@@ -13,8 +13,8 @@ import trio
 from tests.faults.book import Book, awaiting_receipts, pending_of, read_book
 from tests.faults.check import Rules, Tally, check
 from tests.faults.history import History, read
-from tests.faults.peers import Carrier, Desk, Esme, Load
-from tests.faults.process import DaemonProcess, until
+from tests.faults.peers import Carrier, Desk, Esme, Load, ProsodyDesk
+from tests.faults.process import DaemonProcess, DeskSide, until
 from tests.faults.weather_proxy import WeatherProxy
 
 DRAIN_S = 60.0
@@ -128,6 +128,8 @@ async def open_scene(
     start: bool = True,
     hub_url: str = "",
     with_roads: bool = False,
+    desk_port: int = 0,
+    desk_side: DeskSide = DeskSide(),  # noqa: B008 - it is immutable
     **more: str,
 ) -> AsyncIterator[Scene]:
     """Start carrier, desk, ESME and daemon.
@@ -140,18 +142,22 @@ async def open_scene(
         start: False leaves the daemon to the test.
         hub_url: the store as the daemon reaches it, when that is not how the account does.
         with_roads: let a proxy stand between the daemon and each peer.
+        desk_port: of the components of a real XMPP server that the desk is behind; 0 for one of our own.
+        desk_side: how the daemon knows its desk.
         more: see ``DaemonProcess``.
     """
     chance = random.Random(seed)
     history = History(folder / "history.jsonl")
-    carrier, desk = Carrier(chance, history), Desk(history)
+    carrier = Carrier(chance, history)
+    desk = ProsodyDesk(history, desk_side, desk_port) if desk_port else Desk(history, side=desk_side)
     async with _closing(history), trio.open_nursery() as nursery:
         carriers = await trio.open_tcp_listeners(0, host="127.0.0.1")
         desks = await trio.open_tcp_listeners(0, host="127.0.0.1")
         ports = [listeners[0].socket.getsockname()[1] for listeners in (carriers, desks)]
+        ports[1] = desk_port or ports[1]
         roads = [WeatherProxy(("127.0.0.1", port)) for port in ports] if with_roads else []
         ports = [await nursery.start(road.run) for road in roads] or ports
-        daemon = DaemonProcess(folder, hub_url or url, *ports, new_port, **more)
+        daemon = DaemonProcess(folder, hub_url or url, *ports, new_port, desk=desk_side, **more)
         daemon.history = history
         if with_roads:
             roads.append(WeatherProxy(("127.0.0.1", daemon.smpp_port)))
@@ -162,6 +168,8 @@ async def open_scene(
         scene.roads = dict(zip(("carrier", "desk", "esme"), roads, strict=False))
         nursery.start_soon(trio.serve_listeners, carrier.serve, carriers)
         nursery.start_soon(trio.serve_listeners, desk.serve, desks)
+        if isinstance(desk, ProsodyDesk):
+            nursery.start_soon(desk.run)
         nursery.start_soon(esme.run)
         try:
             if start:

@@ -50,6 +50,7 @@ class WeatherProxy:
         delay_s: before each piece that it passes on.
         drips: octets come a few at a time.
         is_hole: connections are taken and not passed on.
+        is_gone: connections are reset at once, as if nobody listened.
         connections: passed on so far.
     """
 
@@ -59,7 +60,7 @@ class WeatherProxy:
         self.deaf: set[Way] = set()
         self.delay_s = 0.0
         self.drips = False
-        self.is_hole = False
+        self.is_hole = self.is_gone = False
         self.connections = 0
         self._clearing = trio.Event()
         self._open: dict[trio.SocketStream, trio.CancelScope] = {}
@@ -81,7 +82,7 @@ class WeatherProxy:
         if self.is_hole:
             self.cut()
         self.deaf.clear()
-        self.delay_s, self.drips, self.is_hole = 0.0, False, False
+        self.delay_s, self.drips, self.is_hole, self.is_gone = 0.0, False, False, False
         self._clearing.set()
         self._clearing = trio.Event()
 
@@ -90,6 +91,8 @@ class WeatherProxy:
         try:
             with trio.CancelScope() as scope, suppress(*_BROKEN):
                 self._open[near] = scope
+                if self.is_gone:
+                    return
                 if self.is_hole:
                     await trio.sleep_forever()
                 far = await self._connect()
