@@ -259,7 +259,7 @@ class Daemon:
             await trio.to_thread.run_sync(self._server_tls.load_cert_chain, smpp.tls_cert_file, smpp.tls_key_file)
         self.hub.keep_to_limits(**_limits_of(config))
         for port in self._listening:
-            port.keep_to(_port_limits(config))
+            port.keep_to(_port_limits(config), config.smpp.proxy_networks)
         logs.keep_to(config.log.level)
 
     async def _listen(self, sessions: trio.Nursery) -> None:

@@ -151,6 +151,7 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
         spec(
             "Where the balancers connect from, which alone are believed: ['10.0.0.5', '10.0.1.0/28'].",
             read=read_network,
+            live=True,
         ),
     ] = ()
     reuse_port: Annotated[

@@ -65,6 +65,8 @@ TELL_S: Final = 1.0  # between two lines that say how many lines there were not
 
 _GONE_BY_ITSELF: Final = (Ending.CLOSED_BY_PEER, Ending.CUT, Ending.UNBOUND_BY_PEER)
 
+NO_BALANCER: Final = "it is none of smpp.proxy_networks"
+
 _log = structlog.get_logger("smpp.server")
 
 
@@ -278,6 +280,10 @@ class Server:
                 found.close()
                 return
             visit = let_in
+        elif not address_allowed(address, self._proxies):
+            self._say_no_header(address, NO_BALANCER)
+            found.close()
+            return
         try:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(found))
         except OSError:  # gone by itself
@@ -287,11 +293,16 @@ class Server:
             return
         sessions.start_soon(self._serve, stream, None, visit)
 
-    def _let_in(self, peer: str) -> Visit | Refusal:
-        """Find a place for a connection, at the cost of another if need be."""
+    def _let_in(self, peer: str, *, is_inside: bool = False) -> Visit | Refusal:
+        """Find a place for a connection, at the cost of another if need be.
+
+        Args:
+            peer: its address; empty when nobody can tell.
+            is_inside: it is counted as a connection already.
+        """
         visit: Visit | Refusal = Refusal.FULL
         now = trio.current_time()
-        if self._connections < self._limits.max_connections and not self._closing:
+        if self._connections - is_inside < self._limits.max_connections and not self._closing:
             is_known = not peer or (self._is_known is not None and self._is_known(peer))
             visit = self._admission.admit(source_of(peer), not is_known, now)
         if isinstance(visit, Refusal):
@@ -333,7 +344,7 @@ class Server:
         peer = peer_address(stream)
         behind = bool(self._proxies) and outbind is None
         if behind and not address_allowed(peer, self._proxies):
-            self._say_no_header(peer, "it is none of smpp.proxy_networks")
+            self._say_no_header(peer, NO_BALANCER)
             await trio.aclose_forcefully(stream)
             return False
         if visit is None:
@@ -372,7 +383,7 @@ class Server:
         if isinstance(found, Proxied):
             guest.peer, guest.via = found.address, guest.peer
             self._admission.leave(guest.visit)  # which was the balancer's
-            visit = self._let_in(guest.peer)
+            visit = self._let_in(guest.peer, is_inside=True)
             if isinstance(visit, Visit):
                 guest.visits(visit)
                 return True
@@ -394,8 +405,13 @@ class Server:
         if unsaid is not None:
             _log.warning("smpp connection without a PROXY header closed", peer=peer, reason=why, unsaid_before=unsaid)
 
-    def keep_to(self, limits: Limits) -> None:
-        """Keep to other bounds from now on; who is connected stays."""
+    def keep_to(self, limits: Limits, proxies: Sequence[str] = ()) -> None:
+        """Keep to other bounds from now on, and believe other balancers; who is connected stays.
+
+        Whether there are balancers at all is said when it is made: without any nothing is changed.
+        """
+        if proxies and self._proxies:
+            self._proxies = tuple(proxies)
         self._limits = limits
         self._admission.bounds = limits.bounds()
 

@@ -305,9 +305,9 @@ class SmppAccounts:
             await self._server.run(listeners=listeners, shutdown=shutdown, task_status=task_status)
             calls.cancel_scope.cancel()
 
-    def keep_to(self, limits: Limits) -> None:
+    def keep_to(self, limits: Limits, proxies: Sequence[str] = ()) -> None:
         """Keep to other bounds of the port from now on; who is connected stays."""
-        self._server.keep_to(limits)
+        self._server.keep_to(limits, proxies)
 
     async def _authenticate(self, request: BindRequest) -> Grant | int:
         account = self._accounts.get(request.system_id)

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import Any
 import pytest
 import trio
 
+from ops.config import load_config
+from ops.daemon import open_daemon
 from smpp.constants import CommandStatus as S
 from smpp.pdu import SubmitSmResp
 from tests.documented.pages import DOCS, read_page
@@ -276,6 +279,43 @@ async def test_who_goes_around_the_balancer_is_not_served(site: Site) -> None:
         ("127.0.0.51", "it is none of smpp.proxy_networks"),
         (FROM_BALANCER, "begins like no header"),
     ]
+
+
+async def test_a_further_balancer_is_believed_after_a_reload(tmp_path: Path) -> None:
+    def header(source: str) -> bytes:
+        return f"PROXY TCP4 {source} 127.0.0.9 1025 2775\r\n".encode()
+
+    path = tmp_path / "smshub.toml"
+    text = f"""
+        [store]
+        url = "sqlite:///hub.db"
+        [smpp]
+        port = 0
+        [metrics]
+        port = 0
+        [[account]]
+        system_id = "agg"
+        password = "{PASSWORD}"
+        allowed_ips = ["{ALLOWED}"]
+    """.replace("port = 0", "port = {port}\nproxy_protocol = 'required'\nproxy_networks = {networks}", 1)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    path.write_text(text.format(port=port, networks="['127.0.0.81']"))
+    async with open_daemon(load_config(path)) as daemon:
+
+        async def status(balancer: str) -> int:
+            stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=balancer)
+            async with Peer(stream) as peer:
+                await stream.send_all(header(ALLOWED))
+                return await peer.bind()
+
+        assert await status("127.0.0.81") == S.ESME_ROK
+        with pytest.raises((EOFError, trio.BrokenResourceError)):
+            await status("127.0.0.82")
+        path.write_text(text.format(port=port, networks="['127.0.0.81', '127.0.0.82']"))
+        answer = await daemon.reload("test")
+        assert (answer.state, answer.settings) == ("done", ("smpp.proxy_networks",))
+        assert [await status("127.0.0.81"), await status("127.0.0.82")] == [S.ESME_ROK, S.ESME_ROK]
 
 
 async def _moves(site: Site, source: str, end: Callable[[Hub], None]) -> tuple[str, str]:

@@ -299,6 +299,38 @@ async def test_waiting_for_headers_takes_the_places_of_the_unbound(recorder: Any
         await bound_through(port)
 
 
+async def test_the_last_place_is_for_who_comes_over_the_balancer_too(recorder: Any) -> None:
+    async with opened(recorder, Limits(max_connections=1)) as port:
+        await bound_through(port)
+        assert await is_closed(await port.connect())
+        assert recorder["turned_away"] == 1
+
+
+async def test_other_balancers_are_believed_from_now_on(recorder: Any) -> None:
+    async with opened(recorder) as port:
+        port.server.keep_to(Limits(), ["127.0.1.0/24"])
+        stream = await port.connect(STRANGER)
+        await stream.send_all(header())
+        await bound(stream)
+        assert await is_closed(await port.connect())
+        port.server.keep_to(Limits())  # a file without them: the port was opened behind balancers, and stays there
+        assert await is_closed(await port.connect())
+        assert [request.peer for request in port.asked] == [CLIENT]
+
+
+async def test_where_there_are_no_balancers_there_will_be_none(recorder: Any) -> None:
+    port = Port(recorder, None, None)
+    server = Server(port._work, port._let_in, observer=recorder)
+    server.keep_to(Limits(), BALANCERS)
+    with hanging_up():
+        async with trio.open_nursery() as nursery:
+            listeners = await open_listeners("127.0.0.1", 0)
+            await nursery.start(lambda task_status: server.run(listeners=listeners, task_status=task_status))
+            await bound(await call(listeners[0].socket.getsockname()[1]))
+            assert [request.peer for request in port.asked] == ["127.0.0.1"]
+            nursery.cancel_scope.cancel()
+
+
 async def test_nothing_behind_the_header_is_taken(autojump_clock: Any) -> None:
     for head, found in (
         (header(), Proxied(CLIENT, 0xC000, 28)),
