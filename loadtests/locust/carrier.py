@@ -7,7 +7,6 @@ hub's and is counted in no one's statistics; it is written in the books, as doub
 
 from __future__ import annotations
 
-import random
 import socket
 import time
 from collections import deque
@@ -69,7 +68,6 @@ class Carrier:
         script: how it is in good weather.
         books: where it is written down.
         measures: where it is told.
-        chance: decides which texts are throttled.
     """
 
     def __init__(
@@ -80,10 +78,10 @@ class Carrier:
         script: CarrierScript,
         books: Books,
         measures: Measures,
-        chance: random.Random,
     ) -> None:
         self._number, self._script, self._books, self._measures = number, script, books, measures
-        self._chance = chance
+        self._second = 0
+        self._in_second = 0.0
         self._weather = Conditions()
         self._bound: list[Session] = []
         self._taken: dict[Session, deque[tuple[bytes, int]]] = {}
@@ -94,6 +92,11 @@ class Carrier:
         self._port = Port(host, port, self._serve)
 
     # --- what locust's users do with it ---------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """Where the hub finds it."""
+        return self._port.number
 
     @property
     def is_bound(self) -> bool:
@@ -153,13 +156,12 @@ class Carrier:
     def _take(self, session: Session, frames: Sequence[bytes]) -> None:
         out: list[bytes] = []
         owed: list[Parcel] = []
-        share = self._weather.share
         submits = False
         for frame in frames:
             command_id = int.from_bytes(frame[4:8], "big")
             if command_id == SUBMIT_SM:
                 submits = True
-                if share and self._chance.random() < share:
+                if self._is_too_much():
                     out.append(write_response(frame, ESME_RTHROTTLED))
                     continue
                 self._last_id += 1
@@ -180,6 +182,16 @@ class Carrier:
             gevent.spawn_later((late_ms + self._script.receipt_ms) / 1e3, self._owe, owed)
         else:
             self._push()
+
+    def _is_too_much(self) -> bool:
+        """Whether one more text in this second is beyond what the weather lets through."""
+        if self._weather.per_s is None:
+            return False
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._in_second = second, 0.0
+        self._in_second += 1
+        return self._in_second > max(1.0, self._weather.per_s)
 
     def _arrived(self, session: Session, frame: bytes, text: Text, own: bytes, owed: list[Parcel]) -> None:
         known = self._books.read(text.octets, TEXT, ANSWER)

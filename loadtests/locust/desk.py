@@ -75,6 +75,7 @@ class _Stream:
         self.pinged: list[int] = []  # what the ping that is not answered yet stands behind
         self.taken: deque[int] = deque(maxlen=desk.books.hub_window)
         self._desk = desk
+        self._waiting: deque[tuple[float, Element]] = deque()  # what a slow server has not looked at, and when it will
         self._id = f"{random.getrandbits(64):016x}"
         self._reader = StanzaReader()
         self._line = Line(connected, self._take, lambda: desk.ended(self))
@@ -89,12 +90,28 @@ class _Stream:
         if self._reader.domain and not greeted:
             self.write(write_header(self._reader.domain, self._id))
         for stanza in stanzas:
-            if self.is_open:
-                self._desk.take(self, stanza)
-            else:
+            if not self.is_open:
                 self._prove(stanza)
+            elif self._desk.delay_s or self._waiting:
+                self._wait(stanza)
+            else:
+                self._desk.take(self, stanza)
         if self._reader.is_over:
             self.close()
+
+    def _wait(self, stanza: Element) -> None:
+        self._waiting.append((time.monotonic() + self._desk.delay_s, stanza))
+        if len(self._waiting) == 1:
+            gevent.spawn(self._take_waiting)
+
+    def _take_waiting(self) -> None:
+        while self._waiting and not self._line.is_over:
+            due, stanza = self._waiting[0]
+            if due > time.monotonic():
+                gevent.sleep(due - time.monotonic())
+            else:
+                self._desk.take(self, stanza)
+                self._waiting.popleft()
 
     def _prove(self, stanza: Element) -> None:
         wanted = proof(self._id, self._desk.secret)
@@ -142,6 +159,11 @@ class Desk:
         gevent.spawn(self._prove_answers)
 
     @property
+    def port(self) -> int:
+        """Where the hub finds it."""
+        return self._port.number
+
+    @property
     def is_bound(self) -> bool:
         """The hub's component is connected."""
         return self._stream is not None
@@ -151,6 +173,11 @@ class Desk:
         """Answers that CSRs write, or that were not sent, or of which it is not known that the hub has read them."""
         stream = self._stream
         return self._thinking + len(self._unsent) + (len(stream.unproven) + len(stream.pinged) if stream else 0)
+
+    @property
+    def delay_s(self) -> float:
+        """How long a stanza waits to be looked at."""
+        return (self._weather.answer_ms or 0.0) / 1e3
 
     def behave(self, weather: Conditions) -> None:
         """Be so from now on."""
@@ -204,10 +231,7 @@ class Desk:
 
     def _iq(self, stream: _Stream, stanza: Element) -> None:
         if stanza.get("type") == "get" and stanza.find(PING) is not None:
-            if self._weather.answer_ms:
-                gevent.spawn_later(self._weather.answer_ms / 1e3, stream.write, write_pong(stanza))
-            else:
-                stream.write(write_pong(stanza))
+            stream.write(write_pong(stanza))
         elif stanza.get("type") in ("result", "error"):
             for key in stream.pinged:
                 self.books.answers.acknowledge(key)

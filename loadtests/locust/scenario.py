@@ -32,7 +32,7 @@ MEASURES = {
     "people text to answer": "a customer's text, from their telephone to the answer on it, the CSR's time included",
 }
 
-_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+_Rate = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_S)]
 _Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=3_600_000)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -120,9 +120,10 @@ class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         who: carrier or desk.
-        does: ``down``: its connections fall and new ones are refused. ``slow``: it answers after ``answer_ms`` (the
-            desk's server answers pings so late). ``throttles``, the carrier: refuses a ``share`` of the texts with
-            ESME_RTHROTTLED. ``away``, the desk: the director's presence says that nobody is there.
+        does: ``down``: its connections fall and new ones are refused. ``slow``: the carrier answers after
+            ``answer_ms``, the desk's server looks at what comes, pings too, after so long. ``throttles``, the carrier:
+            takes ``per_s`` texts a second and refuses the others with ESME_RTHROTTLED. ``away``, the desk: the
+            director's presence says that nobody is there.
         from_s, until_s: seconds after the first phase began.
     """
 
@@ -131,7 +132,7 @@ class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     from_s: _Seconds
     until_s: _Seconds
     answer_ms: _Milliseconds | None = None
-    share: _Share | None = None
+    per_s: _Rate | None = None
 
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,13 +161,13 @@ class Conditions(msgspec.Struct, frozen=True):
     Attributes:
         down, away: see ``Weather``.
         answer_ms: how late answers are; None: as in good weather.
-        share: of texts that are throttled.
+        per_s: texts that are taken in a second; None: all.
     """
 
     down: bool = False
     away: bool = False
     answer_ms: float | None = None
-    share: float = 0.0
+    per_s: float | None = None
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -226,7 +227,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             down=any(each.does == "down" for each in now),
             away=any(each.does == "away" for each in now),
             answer_ms=next((each.answer_ms for each in now if each.does == "slow"), None),
-            share=next((each.share or 0.0 for each in now if each.does == "throttles"), 0.0),
+            per_s=next((each.per_s for each in now if each.does == "throttles"), None),
         )
 
     def stretched(self, seconds: float) -> Scenario:
@@ -242,7 +243,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def loaded(self, factor: float) -> Scenario:
-        """The same with so many times the people and texts; whoever is there at all stays at least one."""
+        """The same with so many times the people, the texts and what a carrier takes; nobody who is there vanishes."""
 
         def people(count: int, most: int) -> int:
             return min(most, max(1, round(count * factor))) if count else 0
@@ -257,6 +258,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     texts_per_s=each.texts_per_s * factor,
                 )
                 for each in self.phase
+            ),
+            weather=tuple(
+                msgspec.structs.replace(each, per_s=each.per_s * factor) if each.per_s is not None else each
+                for each in self.weather
             ),
         )
 
@@ -322,8 +327,8 @@ def _weather_problems(scenario: Scenario) -> list[str]:
             found.append(f"{where}: only a desk is away")
         if (each.answer_ms is not None) != (each.does == "slow"):
             found.append(f"{where}: answer_ms belongs to 'slow', which needs it")
-        if (each.share is not None) != (each.does == "throttles"):
-            found.append(f"{where}: share belongs to 'throttles', which needs it")
+        if (each.per_s is not None) != (each.does == "throttles"):
+            found.append(f"{where}: per_s belongs to 'throttles', which needs it")
         for other in scenario.weather[: at - 1]:
             if (other.who, other.does) == (each.who, each.does) and (
                 other.from_s < each.until_s and each.from_s < other.until_s

@@ -55,7 +55,6 @@ class Stage:
             scenario.carrier,
             self.books,
             measures,
-            random.Random(chance.random()),
         )
         try:
             self.desk = Desk(

@@ -34,7 +34,7 @@ until_s = 10
 [[weather]]
 who = "carrier"
 does = "throttles"
-share = 0.5
+per_s = 60
 from_s = 8
 until_s = 12
 [[weather]]
@@ -77,9 +77,9 @@ def test_the_weather_of_each_side() -> None:
     two = scenario()
     assert two.conditions("carrier", 4.9).answer_ms is None
     both = two.conditions("carrier", 9)
-    assert (both.answer_ms, both.share, both.down) == (300, 0.5, False)
+    assert (both.answer_ms, both.per_s, both.down) == (300, 60, False)
     after = two.conditions("carrier", 12)
-    assert (after.answer_ms, after.share) == (None, 0.0)
+    assert (after.answer_ms, after.per_s) == (None, None)
     assert two.conditions("desk", 9).down
     assert not two.conditions("desk", 20).down
 
@@ -88,8 +88,8 @@ def test_stretched_and_loaded() -> None:
     small = scenario().stretched(2).loaded(0.1)
     assert small.total_s == pytest.approx(2)
     assert small.level(1.5) == Level(1, 0, 5.0)
-    assert small.conditions("carrier", 0.9).share == 0.5
-    assert small.conditions("carrier", 1.3).share == 0.0
+    assert small.conditions("carrier", 0.9).per_s == 6
+    assert small.conditions("carrier", 1.3).per_s is None
     assert scenario().loaded(100).level(9.999).applications == 16  # no more may bind
 
 
@@ -115,14 +115,14 @@ def test_the_scenarios_that_we_have_can_be_played(path: Path) -> None:
         (changed("texts_per_s = 100\n", ""), "phase 1 ('up'): give both applications and texts_per_s, or neither"),
         (changed('does = "slow"', 'does = "late"'), "'late' - at 'weather[0].does'"),
         (changed("answer_ms = 300\n", ""), "weather 1 (carrier slow): answer_ms belongs to 'slow', which needs it"),
-        (changed("share = 0.5", "share = 1.5"), "weather[1].share"),
-        (changed("share = 0.5\n", ""), "weather 2 (carrier throttles): share belongs to 'throttles'"),
+        (changed("\nper_s = 60", "\nper_s = 0"), "weather[1].per_s"),
+        (changed("\nper_s = 60", ""), "weather 2 (carrier throttles): per_s belongs to 'throttles'"),
         (changed("until_s = 20", "until_s = 21"), "weather 3 (desk down): ends at 21 s, after the last phase"),
         (changed("until_s = 10", "until_s = 5"), "until_s, 5, is not after from_s, 5"),
         (changed('who = "desk"\ndoes = "down"', 'who = "carrier"\ndoes = "away"'), "only a desk is away"),
         (changed('who = "carrier"\ndoes = "thr', 'who = "desk"\ndoes = "thr'), "only a carrier throttles"),
         (
-            changed('does = "throttles"\nshare = 0.5', 'does = "slow"\nanswer_ms = 1'),
+            changed('does = "throttles"\nper_s = 60', 'does = "slow"\nanswer_ms = 1'),
             "weather 2 (carrier slow): begins before the one of 5 s to 10 s is over",
         ),
         (changed("[[phase]]", "[customers]\nthink_s = [2, 1]\n[[phase]]"), "think_s: the least, 2, is more than"),
