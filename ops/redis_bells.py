@@ -171,6 +171,7 @@ class RedisBells:
                     self._on_ring(names)
                 except Exception:  # a fault of ours: the next bell must be heard
                     log.exception("a bell was not answered")
+                await trio.sleep(REST_S)  # whoever else rings here by mistake must not keep this node busy
 
     def collect(self) -> Iterator[Metric]:
         """Metrics, as the registry wants them."""

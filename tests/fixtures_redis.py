@@ -113,7 +113,7 @@ def running_sentinel(folder: Path, port: int, master: int, replica: int) -> Iter
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor hub 127.0.0.1 {master} 1\n"
         f"sentinel known-replica hub 127.0.0.1 {replica}\n"
-        "sentinel down-after-milliseconds hub 500\nsentinel failover-timeout hub 3000\n"
+        "sentinel down-after-milliseconds hub 200\nsentinel failover-timeout hub 3000\n"
     )
     program = find_redis()
     assert program is not None

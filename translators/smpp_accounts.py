@@ -321,12 +321,12 @@ class SmppAccounts:
         if not self._lock_out.admits(name, request.peer, rules, self._clock()):
             return self._locked(name)
         neighbours = self._neighbours
-        if neighbours is not None and rules.after and await neighbours.is_locked(name, source_of(request.peer)):
-            return self._locked(name)
         is_known = self._lock_out.is_good(name, request.peer, self._clock())
         async with self._turns.turn(source_of(request.peer), is_known) as turn:
             # Asked again in its turn: binds that came at once with this one may have locked it meanwhile.
             if not self._lock_out.admits(name, request.peer, rules, self._clock()):
+                return self._locked(name)
+            if neighbours is not None and rules.after and await neighbours.is_locked(name, source_of(request.peer)):
                 return self._locked(name)
             password_hash = account.settings.password_hash if account is not None else ""
             turn.was_wrong = True

@@ -47,6 +47,11 @@ feed_stream = true
 system_id = "sender"
 password = "senderpw"
 throughput_per_s = {per_s}
+lock_out_after = 2
+[[account]]
+system_id = "only"
+password = "onlyone"
+max_binds = 1
 [[account]]
 system_id = "agg"
 password = "{password}"
@@ -240,3 +245,28 @@ async def test_a_daemon_whose_password_is_wrong_serves_and_comes_to_it(
         with server.client(password="wrong-one") as other:
             await until(lambda: other.xlen("smshub:feed") == 1)
     assert "-one" not in str(lines)
+
+
+async def test_a_lock_and_the_last_bind_hold_on_both(
+    postgres_url: str, redis_server: RedisServer, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    made = nodes(postgres_url, redis_server.url, tmp_path, unused_tcp_port_factory)
+    async with made as (one, two), AsyncExitStack() as stack:
+
+        async def bind(daemon: Daemon, system_id: str, password: str) -> int:
+            peer = await stack.enter_async_context(await Peer.connect(daemon.ports["smpp"]))
+            return await peer.bind(system_id, password)
+
+        await until(lambda: one.hub.hears() and two.hub.hears())
+        assert await bind(one, "only", "onlyone") == S.ESME_ROK
+        assert await bind(two, "only", "onlyone") == S.ESME_RALYBND
+        for _ in range(2):
+            assert await bind(one, "sender", "wrongpw") == S.ESME_RINVPASWD
+        with trio.fail_after(60):  # that the other node hears of it is not waited for
+            while await bind(two, "sender", "senderpw") != S.ESME_RBINDFAIL:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.2)
+        for session in list(one.accounts["only"].sessions):
+            session.close()
+        with trio.fail_after(60):
+            while await bind(two, "only", "onlyone") != S.ESME_ROK:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.2)
