@@ -17,6 +17,7 @@ from loadtests.bench.conversations import WITHIN_S, towards_desk
 from loadtests.bench.options import WARM_UP, WINDOW
 from loadtests.bench.run import Figures, Run, Spent, bind, check, check_arrived, show_row
 from loadtests.processes import HELPLINE, PASSWORD, SMSHUB, HubProcess, Place, Tool, ToolFailed, free_ports
+from loadtests.profile import Profiler
 
 APART = 1_000_000  # customers of a link: the three digits before them are the link's
 FEWEST_KNOWN = 10_000  # threads from which on texts that find theirs are measured: with fewer, customers wait in line
@@ -83,6 +84,8 @@ def links(run: Run) -> None:
                 **medians,
             }
             run.add_to_curve("links", row)
+            if run.options.profile:
+                Profiler(hub.child.pid).record(f"links-{size}", lambda measure=measure: measure(run.options.count))  # type: ignore[misc]
     run.figures["links_cpu_growth"] = run.growth("links", "cpu_s_per_1000")
 
 
