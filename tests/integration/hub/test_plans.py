@@ -67,19 +67,25 @@ def rows(first: int, count: int, state: State, links: int) -> list[tuple[Any, ..
     return made
 
 
-@pytest.mark.parametrize(("done", "pending"), [(8_000, 300), (300, 3_000)], ids=["mostly done", "mostly pending"])
+@pytest.mark.parametrize(
+    ("done", "pending", "links"),
+    [(8_000, 300, 1), (8_000, 300, 3), (300, 3_000, 3)],
+    ids=["mostly done, one link", "mostly done", "mostly pending"],
+)
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "as it came"])
-async def test_postgresql_goes_by_the_same_indexes(postgres_url: str, done: int, pending: int, analyzed: bool) -> None:
+async def test_postgresql_goes_by_the_same_indexes(
+    postgres_url: str, done: int, pending: int, links: int, analyzed: bool
+) -> None:
     queries = {
-        "ix_message_pending": journal.pending_page("link:1", Kind.TEXT, 1, 2_000),
-        "ix_message_lane": journal.lane_page("link:1", "+12125550100", "+12020008001", 1, 32),
-        "ix_message_due": journal.due_page("link:1", (5, 6), 100),
+        "ix_message_pending": journal.pending_page("link:0", Kind.TEXT, 1, 2_000),
+        "ix_message_lane": journal.lane_page("link:0", "+12125550100", "+12020008001", 1, 32),
+        "ix_message_due": journal.due_page("link:0", (5, 6), 100),
         "ix_message_expiry": journal.overdue_messages(1_000, (5, 6), 100),
     }
     async with open_store(postgres_url) as store:
         await store.transact(create_all)
-        await store.commit([Op(journal.insert_message, rows(1, done, State.DELIVERED, 3))])
-        await store.commit([Op(journal.insert_message, rows(1 + done, pending, State.QUEUED, 3))])
+        await store.commit([Op(journal.insert_message, rows(1, done, State.DELIVERED, links))])
+        await store.commit([Op(journal.insert_message, rows(1 + done, pending, State.QUEUED, links))])
 
         def plans(tx: Any) -> dict[str, str]:
             if analyzed:
