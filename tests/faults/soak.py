@@ -18,7 +18,8 @@ import msgspec
 import trio
 
 from smpp.constants import CommandStatus
-from tests.faults.peers import Carrier, Load
+from smpp.pdu import PDU
+from tests.faults.peers import Answered, Carrier, Load
 from tests.faults.process import AGGREGATED, LINK_PASSWORD, NUMBER, until
 from tests.faults.scene import Scene, open_scene
 from tests.faults.texts import Sent, Taken
@@ -59,6 +60,7 @@ class Sample(msgspec.Struct, frozen=True):
         rss_mb: the daemon's resident memory.
         descriptors: the daemon's open files.
         store_mb: the store's files.
+        ack_p50_ms, ack_p99_ms: how long the ESME waited for its answers since the sample before; 0 without any.
     """
 
     at_s: float
@@ -68,6 +70,8 @@ class Sample(msgspec.Struct, frozen=True):
     rss_mb: float
     descriptors: int
     store_mb: float
+    ack_p50_ms: float = 0.0
+    ack_p99_ms: float = 0.0
 
 
 class SteadyLoad(Load):
@@ -79,6 +83,9 @@ class SteadyLoad(Load):
     | B: carrier → hub → desk | 10% |
     | C: desk → hub → group, three parts each | 5% |
     | D: carrier → hub → ESME | 15% |
+
+    Attributes:
+        waits_s: of the ESME for its answers, since somebody looked.
     """
 
     LANES = LANES
@@ -87,6 +94,7 @@ class SteadyLoad(Load):
     def __init__(self, scene: Scene, per_s: float) -> None:
         super().__init__(scene.carrier.chance, scene.carrier, scene.esme, scene.desk)
         self.per_s = per_s
+        self.waits_s: list[float] = []
         self._carriers = scene.carriers
         self._owed = {flow: 0.0 for flow, _ in self.SHARES}  # texts that are due, by flow and carrier
 
@@ -114,9 +122,16 @@ class SteadyLoad(Load):
             return
         lanes = [self._lane() for _ in range(self._due("A"))]
         if lanes:
-            await self._esme.ask(
-                [self._esme.text(self._next("A", at), "+12005550000", f"+1300555{at:04d}") for at in lanes]
-            )
+            begun = time.monotonic()
+            texts = [self._esme.text(self._next("A", at), "+12005550000", f"+1300555{at:04d}") for at in lanes]
+            await self._esme.ask([(pdu, self._timed(answered, begun)) for pdu, answered in texts])
+
+    def _timed(self, answered: Answered, begun: float) -> Answered:
+        def noting(status: int, response: PDU) -> None:
+            self.waits_s.append(time.monotonic() - begun)
+            answered(status, response)
+
+        return noting
 
     async def _send_from_carriers(self, flow: str) -> None:
         for at, carrier in enumerate(self._carriers):
@@ -283,6 +298,9 @@ def sample(scene: Scene, begun: float) -> Sample:
     store = Path(scene.url.partition(":///")[2])
     octets = sum(path.stat().st_size for path in store.parent.glob(f"{store.name}*")) if store.name else 0
     texts: list[Sent] = list(scene.load.sent.values())
+    waits_s: list[float] = []
+    if isinstance(scene.load, SteadyLoad):
+        waits_s, scene.load.waits_s = sorted(scene.load.waits_s), []
     return Sample(
         at_s=time.monotonic() - begun,
         sent=len(texts),
@@ -291,4 +309,6 @@ def sample(scene: Scene, begun: float) -> Sample:
         rss_mb=pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
         descriptors=len(list((process / "fd").iterdir())),
         store_mb=octets / 1e6,
+        ack_p50_ms=waits_s[len(waits_s) // 2] * 1e3 if waits_s else 0.0,
+        ack_p99_ms=waits_s[len(waits_s) * 99 // 100] * 1e3 if waits_s else 0.0,
     )
