@@ -24,7 +24,8 @@ DRAIN_S = 900.0
 def show(found: Sample) -> None:
     print(
         f"{found.at_s:7.0f} s  sent {found.sent:9,}  acknowledged {found.acknowledged:9,}  taken {found.taken:9,}  "
-        f"memory {found.rss_mb:6.0f} MB  files {found.descriptors:4}  store {found.store_mb:7.0f} MB",
+        f"memory {found.rss_mb:6.0f} MB  files {found.descriptors:4}  store {found.store_mb:7.0f} MB  "
+        f"ack {found.ack_p50_ms:5.0f} / {found.ack_p99_ms:6.0f} ms",
         flush=True,
     )
 
