@@ -1,12 +1,14 @@
 """``python -m loadtests.plots``: the pictures of docs/discussion/performance.md, drawn from the benchmark's figures.
 
-Each picture is made of one curve of ``var/bench.json``; a curve that was not measured leaves its picture as it is. The
-files are small and have no time in them: the same figures make the same octets with the same matplotlib.
+Each picture is made of one curve of ``var/bench.json``, that of the soak of ``var/soak.jsonl``, that of nodes of
+``var/nodes.json``; a curve that was not measured leaves its picture as it is. The files are small and have no time in
+them: the same figures make the same octets with the same matplotlib.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,44 @@ def draw_threads(axes: Any, rows: Rows) -> None:
     _growth(axes, rows, "open threads in the store", names)
 
 
+def draw_soak(axes: Any, rows: Rows) -> None:
+    """Hours of load under weather: what must stay flat."""
+    (left, right) = axes
+    minutes = [row["at_s"] / 60 for row in rows]
+    left.plot(minutes, [row["rss_mb"] for row in rows], color=COLOURS[0], linewidth=1)
+    left.set(xlabel="minutes", ylabel="MB resident")
+    files = left.twinx()
+    files.plot(minutes, [row["descriptors"] for row in rows], color=COLOURS[1], linewidth=1)
+    files.set_ylabel("open files", color=COLOURS[1])
+    right.plot(minutes, [row["ack_p50_ms"] for row in rows], color=COLOURS[0], linewidth=1, label="ack, half of them")
+    right.set(xlabel="minutes", ylabel="ms to the acknowledgement")
+    store = right.twinx()
+    texts = [max(row["sent"], 1) for row in rows]
+    octets = [row["store_mb"] * 1e6 / count for row, count in zip(rows, texts, strict=True)]
+    store.plot(minutes[1:], octets[1:], color=COLOURS[2], linewidth=1)
+    store.set_ylabel("octets of store for a text", color=COLOURS[2])
+    for each in (left, files, right, store):
+        each.spines["top"].set_visible(False)
+        _from_zero(each)
+
+
+def draw_nodes(axes: Any, rows: Rows) -> None:
+    """Nodes on one database."""
+    (left, right) = axes
+    for way, name, colour in (("own", "out by the own link", COLOURS[0]), ("across", "by another node's", COLOURS[1])):
+        same = [row for row in rows if row["way"] == way]  # type: ignore[comparison-overlap]
+        counts = [row["nodes"] for row in same]
+        left.plot(counts, [row["msgs_per_s"] for row in same], "o-", color=colour, label=name)
+        cost = [row["cpu_s_per_1000_hubs"] + row["cpu_s_per_1000_postgresql"] for row in same]
+        right.plot(counts, cost, "o-", color=colour, label=name)
+    left.set(xlabel="nodes", ylabel="texts a second, all together")
+    right.set(xlabel="nodes", ylabel="CPU s for 1,000, with PostgreSQL's")
+    for each in axes:
+        each.set_xticks(sorted({row["nodes"] for row in rows}))
+        each.legend()
+        _from_zero(each)
+
+
 def _growth(axes: Any, rows: Rows, what: str, cpu: dict[str, str]) -> None:
     """What size costs: CPU on the left; memory and the start on the right."""
     (left, right) = axes
@@ -117,6 +157,8 @@ PICTURES: dict[str, Callable[[Any, Rows], None]] = {
     "links": draw_links,
     "numbers": draw_numbers,
     "threads": draw_threads,
+    "soak": draw_soak,
+    "nodes": draw_nodes,
 }
 
 
@@ -151,6 +193,10 @@ def draw(report: Report, folder: Path, only: Sequence[str] = ()) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtests.plots", description="Draw the benchmark's curves.")
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "bench.json", help="what make bench has found")
+    parser.add_argument("--soak", type=Path, default=ROOT / "var" / "soak.jsonl", help="what make soak has found")
+    parser.add_argument(
+        "--nodes", type=Path, default=ROOT / "var" / "nodes.json", help="what loadtests.nodes has found"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go")
     parser.add_argument("--only", choices=tuple(PICTURES), action="append", default=[], help="only this picture")
     options = parser.parse_args()
@@ -158,6 +204,10 @@ def main() -> None:
         report = read_report(options.json)
     except FileNotFoundError:
         raise SystemExit(f"{options.json} is not there: `make bench` makes it") from None
+    if options.soak.exists():
+        report.curves["soak"] = [json.loads(line) for line in options.soak.read_text().splitlines()]
+    if options.nodes.exists():
+        report.curves["nodes"] = json.loads(options.nodes.read_text())["rows"]
     for path in draw(report, options.folder, options.only):
         print(f"{path.name}: {path.stat().st_size:,} octets")
     missing = sorted(name for name in options.only or PICTURES if name not in report.curves)
