@@ -35,10 +35,10 @@ IS_DEAD: Final = f"message.{_DEAD} AND message.state = 5"
 
 NEVER_US: Final = -1  # ``next_us`` of a dead letter
 
-# PostgreSQL: how full a page of messages is made. In the rest, most claims find room beside what they replace, and then
-# no index hears of them. And the share of rows that may be remains of old versions before they are swept out: each that
+# PostgreSQL: how full a page of messages is made. In the rest, a claim finds room beside what it replaces, and then no
+# index hears of it. And the share of rows that may be remains of old versions before they are swept out: each that
 # is left in an index costs the first scan after a start 2 µs. Measured: docs/discussion/store-batching.md.
-_ROOM: Final = {"fillfactor": 60, "autovacuum_vacuum_scale_factor": 0.03}
+_ROOM: Final = {"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.03}
 
 message = Table(
     "message",

@@ -41,7 +41,7 @@ def upgrade() -> None:
     _make_anew(AFTER)
     if op.get_context().dialect.name == "postgresql":
         # Pages that are filled from now on have room for new versions; remains of old ones are swept out sooner.
-        op.execute("ALTER TABLE message SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.03)")
+        op.execute("ALTER TABLE message SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.03)")
 
 
 def downgrade() -> None:
