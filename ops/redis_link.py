@@ -244,17 +244,15 @@ def _listen(
 # --- from settings ---------------------------------------------------------------------------------------------------
 
 
-def open_link(settings: RedisSettings, environ: Mapping[str, str]) -> RedisLink | None:
-    """The link that the settings ask for, None when they name no Redis. Connects to nothing yet.
+def open_link(settings: RedisSettings, environ: Mapping[str, str]) -> RedisLink:
+    """The link that the settings ask for. Connects to nothing yet.
 
     Args:
-        settings: checked.
+        settings: checked, with a URL.
         environ: to look secrets up in.
 
     Raises: UnreadableSecret; OSError, ssl.SSLError: a certificate cannot be read.
     """
-    if not settings.url:
-        return None
     address = address_of(settings.url)
     if address.tls:
         _check_certificates(settings)

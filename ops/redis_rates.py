@@ -7,7 +7,6 @@ cannot reach Redis, and go by their part), the buckets fill by the others' parts
 
 A node asks when an account's tokens run low, not more often than ``SOONEST_S`` apart, and now and then when nothing
 happens, so that it counts among those that ask. While Redis is away nothing is asked, and every node goes by its part.
-Without a Redis it always does.
 
 The order of times matters: a node that cannot ask any more is left out of the sum (``REPORTS_S``) before it begins to
 go by its part (``VOUCHED_S``).
@@ -87,7 +86,7 @@ class SharedRates:
     """See the module's head.
 
     Args:
-        link: to Redis; None when there is none, and each node goes by its part.
+        link: to Redis.
         node: this one.
         nodes_alive: answers how many nodes share the accounts, this one counted.
         clock: now in microseconds; the one that paces are asked with.
@@ -96,7 +95,7 @@ class SharedRates:
 
     def __init__(
         self,
-        link: RedisLink | None,
+        link: RedisLink,
         node: int,
         nodes_alive: Callable[[], int],
         clock: Callable[[], int],
@@ -139,9 +138,6 @@ class SharedRates:
 
     async def _fetch(self) -> None:
         self._sharing.nodes = alive = max(1, self._nodes_alive())
-        if self._link is None:
-            self._active.clear()
-            return
         if self._link.rest_s() > 0:
             return
         now_us = self._clock()

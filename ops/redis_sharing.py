@@ -1,7 +1,7 @@
 """What a daemon shares with other nodes beside PostgreSQL: bells, rates, the stream of events. All of it, wired.
 
-Without Redis what is left of it is this: of several nodes each goes by its part of an account's rate, and nothing is
-kept for a stream that is not written. Redis's client is loaded only where a Redis is named.
+Where no Redis is named nothing of it is there: an account's bounds hold for each node, nothing is kept for a stream
+that is not written, and Redis's client is not loaded.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class RedisSharing:
     Raises: UnreadableSecret; OSError, ssl.SSLError: a certificate cannot be read.
 
     Attributes:
-        make_pace: makes the pace of an account that several nodes share; None when this one is alone.
-        binds: counts accounts' binds and knows of locks, over all nodes; None when this one is alone, or without Redis.
+        make_pace: makes the pace of an account that several nodes share; None when none is shared.
+        binds: counts accounts' binds and knows of locks, over all nodes; None likewise.
     """
 
     def __init__(self, config: Config, environ: Mapping[str, str], hub: Hub, cluster: Cluster | None) -> None:
@@ -57,20 +57,21 @@ class RedisSharing:
         self._stream: FeedStream | None = None
         self.binds: SharedBinds | None = None
         self.make_pace: Callable[[str, float], IntakePace] | None = None
-        if settings.url:
-            from ops.redis_link import open_link  # it loads the client
+        if not settings.url:
+            return
+        from ops.redis_link import open_link  # it loads the client
 
-            self._link = open_link(settings, environ)
+        link = self._link = open_link(settings, environ)
+        node, prefix = config.node.id, settings.prefix
         if cluster is not None:
-            self._rates = SharedRates(self._link, config.node.id, lambda: cluster.live, hub.clock, settings.prefix)
+            self._rates = SharedRates(link, node, lambda: cluster.live, hub.clock, prefix)
             self.make_pace = self._rates.pace
-            if self._link is not None:
-                self._bells = RedisBells(self._link, config.node.id, self._answer, settings.prefix)
-                self.binds = SharedBinds(self._link, config.node.id, settings.prefix)
-                hub.ways.ring = self._bells.ring
-                hub.hears = self._is_heard
-        if self._link is not None and settings.feed_stream:
-            self._stream = FeedStream(hub.store, self._link, hub.clock, settings.prefix, settings.feed_keep)
+            self.binds = SharedBinds(link, node, prefix)
+            bells = self._bells = RedisBells(link, node, self._answer, prefix)
+            hub.ways.ring = bells.ring
+            hub.hears = lambda: bells.is_heard
+        if settings.feed_stream:
+            self._stream = FeedStream(hub.store, link, hub.clock, prefix, settings.feed_keep)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Share what each node shares, until cancelled. Started at once: Redis may be away."""
@@ -102,9 +103,6 @@ class RedisSharing:
             for part in (self._link, self._bells, self._rates, self._stream):
                 if part is not None:
                     yield part
-
-    def _is_heard(self) -> bool:
-        return self._bells is not None and self._bells.is_heard
 
     def _answer(self, names: frozenset[str]) -> None:
         """Look where another node says that there is something."""

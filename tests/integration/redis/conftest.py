@@ -30,7 +30,6 @@ def links() -> Iterator[Callable[..., RedisLink]]:
 
     def make(url: str, environ: dict[str, str] | None = None, **settings: Any) -> RedisLink:
         link = open_link(RedisSettings(url=url, **settings), environ or {})
-        assert link is not None
         made.append(link)
         return link
 

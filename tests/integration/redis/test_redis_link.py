@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +15,10 @@ import trio
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ops import redis_link
-from ops.redis_link import RedisLink, open_link
-from ops.redis_settings import RedisSettings
+from ops.redis_link import RedisLink
 from ops.redis_trouble import RedisAway, RedisRefused
 from provisioning.secret import Secret, SecretKind
+from tests.documented.pages import ROOT
 from tests.fixtures_redis import RedisServer, running_sentinel
 from tests.fixtures_tls import Certificate
 from tests.integration.redis.conftest import PATIENCE_S, said, until
@@ -41,10 +43,6 @@ async def until_it_answers(link: RedisLink) -> None:
     with trio.fail_after(PATIENCE_S):
         while not await answers(link):
             await link.rest()
-
-
-def test_no_redis_no_link() -> None:
-    assert open_link(RedisSettings(), {}) is None
 
 
 async def test_a_server_that_was_never_there_is_told_of_once(links: Links, tmp_path: Path, lines: list[Any]) -> None:
@@ -207,3 +205,9 @@ async def test_its_metrics(links: Links, redis_server: RedisServer) -> None:
     text = generate_latest(registry).decode()
     assert "smshub_redis_up 1.0" in text
     assert 'smshub_redis_failures_total{reason="refused"} 1.0' in text
+
+
+def test_the_client_is_not_loaded_where_no_redis_is_named() -> None:
+    """It takes a daemon's start a tenth of a second, and seven megabytes."""
+    program = "import sys, ops.daemon; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=120).returncode == 0
