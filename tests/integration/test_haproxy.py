@@ -1,6 +1,6 @@
 """HAProxy in front of two hubs, by the configuration that docs/howto/haproxy.md shows: whose each connection is, TLS
-both ways, checks, and a hub that dies or hangs. The hubs are processes with a store each: connections are what matters
-here."""
+both ways, checks, and a hub that dies or hangs. The hubs are processes with a store each, where connections are what
+matters; in the last test they are nodes on one PostgreSQL, and texts go through while they leave and join."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import trio
 from ops.config import load_config
 from ops.daemon import open_daemon
 from smpp.constants import CommandStatus as S
-from smpp.pdu import SubmitSmResp
+from smpp.pdu import DeliverSm, DeliverSmResp, EnquireLink, EnquireLinkResp, SubmitSmResp
 from tests.documented.pages import DOCS, read_page
 from tests.fixtures_tls import made_certificate
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
@@ -42,7 +42,12 @@ ALLOWED, OTHER, GUESSER = "127.0.0.21", "127.0.0.22", "127.0.0.23"
 
 CONFIGURATION = """
 [store]
-url = "sqlite:///hub-{name}.db"
+url = "{url}"
+[node]
+id = {node}
+[cluster]
+enabled = {is_cluster}
+lease_s = 3
 [smpp]
 host = "{host}"
 port = {port}
@@ -61,22 +66,32 @@ lock_out_after = 2
 system_id = "fenced"
 password = "{password}"
 allowed_ips = ["{allowed}"]
+[[account]]
+system_id = "sink"
+password = "{password}"
+gap_ms = 0
 [[route]]
 prefix = "*"
-endpoint = "account:fenced"
+endpoint = "account:sink"
 """
 
 
 class Hub:
-    """A daemon behind the balancer."""
+    """A daemon behind the balancer.
 
-    def __init__(self, folder: Path, name: str, ports: dict[str, int]) -> None:
+    Args:
+        url: of the store that it shares with the other; empty for one of its own.
+    """
+
+    def __init__(self, folder: Path, name: str, ports: dict[str, int], url: str) -> None:
         self.name = name
         self.metrics_port = ports[f"metrics-{name}"]
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         text = CONFIGURATION.format(
-            name=name,
+            url=url or f"sqlite:///hub-{name}.db",
+            node=list(HUBS).index(name),
+            is_cluster=str(bool(url)).lower(),
             host=HUBS[name],
             port=ports["2775"],
             tls_port=ports["3550"],
@@ -149,13 +164,13 @@ class Site:
         hubs_certificate, balancers_certificate: PEM.
     """
 
-    def __init__(self, folder: Path, new_port: Callable[[], int]) -> None:
+    def __init__(self, folder: Path, new_port: Callable[[], int], url: str = "") -> None:
         self.ports = {name: new_port() for name in ("2775", "3550", "3551", "metrics-a", "metrics-b")}
         self.hubs_certificate = made_certificate(folder / "tls").cert_file
         balancer = made_certificate(folder / "balancer")
         self.balancers_certificate = balancer.cert_file
         (folder / "smpp.pem").write_bytes(balancer.cert_file.read_bytes() + balancer.key_file.read_bytes())
-        self.hubs = {name: Hub(folder, name, self.ports) for name in HUBS}
+        self.hubs = {name: Hub(folder, name, self.ports, url) for name in HUBS}
         self._folder = folder
         self._balancer: subprocess.Popen[bytes] | None = None
 
@@ -362,3 +377,101 @@ async def test_a_hub_that_hangs_is_found_by_the_check_and_its_esmes_are_taken_to
     hub.tell(signal.SIGCONT)
     checked = hub.metric("checked")
     wait_until(lambda: hub.metric("checked") > checked, "it is checked again")
+
+
+# --- nodes that leave and join under load -----------------------------------------------------------------------------
+
+
+AHEAD = 20  # texts that may be on their way
+
+
+class Flow:
+    """An ESME that submits texts, and one that takes them; both bind again when they are cut.
+
+    Attributes:
+        acknowledged: what was submitted and answered for, in order.
+        taken: what was delivered.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.acknowledged: list[str] = []
+        self.taken: set[str] = set()
+        self.is_over = False
+
+    async def submit(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._bound, "127.0.0.91", "agg", self._submit)
+            await self._until(lambda: self.is_over)
+            nursery.cancel_scope.cancel()
+
+    async def take(self) -> None:
+        await self._bound("127.0.0.92", "sink", self._take)
+
+    async def more(self, count: int) -> None:
+        """Wait until so many further texts have gone through."""
+        wanted = len(self.taken) + count
+        await self._until(lambda: len(self.taken) >= wanted)
+
+    async def whole(self) -> None:
+        """Let no more be submitted, and wait until what was acknowledged has been delivered."""
+        self.is_over = True
+        await self._until(lambda: self.taken.issuperset(self.acknowledged))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(2 * PATIENCE_S):
+            while not condition():  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.02)
+
+    async def _bound(self, source: str, system_id: str, work: Callable[[Peer], Awaitable[None]]) -> None:
+        while True:
+            try:
+                async with await self._site.connect(source) as peer:
+                    if await peer.bind(system_id) == S.ESME_ROK:
+                        await work(peer)
+            except (EOFError, OSError, trio.BrokenResourceError):
+                pass
+            await trio.sleep(0.05)
+
+    async def _submit(self, peer: Peer) -> None:
+        while True:
+            while len(self.acknowledged) > len(self.taken) + AHEAD:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.02)
+            text = f"text {len(self.acknowledged)}"  # one that was not answered for is submitted again
+            await peer.send(submit(text))
+            answer = await peer.next()
+            while not isinstance(answer, SubmitSmResp):
+                answer = await peer.next()
+            if answer.command_status == S.ESME_ROK:
+                self.acknowledged.append(text)
+            else:
+                await trio.sleep(0.05)
+
+    async def _take(self, peer: Peer) -> None:
+        while True:
+            pdu = await peer.next()
+            if isinstance(pdu, DeliverSm):
+                self.taken.add(pdu.short_message.decode())
+                await peer.send(DeliverSmResp(sequence_number=pdu.sequence_number))
+            elif isinstance(pdu, EnquireLink):
+                await peer.send(EnquireLinkResp(sequence_number=pdu.sequence_number))
+
+
+async def test_nodes_leave_and_join_under_load_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, postgres_url: str, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    with Site(tmp_path, unused_tcp_port_factory, postgres_url).running() as site:
+        flow = Flow(site)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flow.take)
+            nursery.start_soon(flow.submit)
+            await flow.more(50)
+            for name, number in (("a", signal.SIGTERM), ("b", signal.SIGKILL)):
+                await trio.to_thread.run_sync(site.hubs[name].end, number)
+                await flow.more(50)
+                await trio.to_thread.run_sync(site.hubs[name].start)
+                await flow.more(50)
+            await flow.whole()
+            nursery.cancel_scope.cancel()
+        assert len(flow.acknowledged) >= 250
+        assert len({line["node"] for hub in site.hubs.values() for line in hub.said("smpp bound")}) == 2
