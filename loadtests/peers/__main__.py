@@ -1,14 +1,13 @@
 """``python -m loadtests.peers``: Kannel, Jasmin and smshub in turns, and a table.
 
 In each round every gateway is started in a directory of its own on free ports, warmed up, measured, and ended before
-the next is started, so that none runs beside another and a machine that slows down slows all of them. Figures go to
-``var/peers.json``, with every single run. What is missing on this machine is named, and the rest measured.
+the next is started, so that none runs beside another. The hub is measured right before each other, on the same path.
+Figures go to ``var/peers.json``, with every single run. What is missing on this machine is named, the rest measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +23,11 @@ from loadtests.peers.gateway import Gateway, NotInstalled, Run
 from loadtests.peers.hub import HubApplication, HubTransit
 from loadtests.peers.jasmin import Jasmin, JasminAsInstalled
 from loadtests.peers.kannel import KannelHttp, KannelHttpSpool, KannelTransit, KannelTransitNoStore
-from loadtests.peers.table import Row, compared, comparison, figures, median
+from loadtests.peers.table import Row, comparison, figures, report
 from loadtests.processes import ROOT, Tool, ToolFailed
 
-GATEWAYS: dict[str, tuple[type[Gateway], ...]] = {
-    "smshub": (HubApplication, HubTransit),
+HUBS: dict[str, type[Gateway]] = {"application": HubApplication, "transit": HubTransit}
+PEERS: dict[str, tuple[type[Gateway], ...]] = {
     "kannel": (KannelHttp, KannelHttpSpool, KannelTransit, KannelTransitNoStore),
     "jasmin": (JasminAsInstalled, Jasmin),
 }
@@ -39,38 +39,58 @@ class Comparison:
 
     Args:
         kinds: what is measured, in the order of the table.
+        with_hub: measure the hub as well, before each of them.
         count: texts of one measurement; over a gateway's share.
         directory: thrown away afterwards.
     """
 
-    def __init__(self, kinds: list[type[Gateway]], count: int, directory: Path) -> None:
+    def __init__(self, kinds: list[type[Gateway]], with_hub: bool, count: int, directory: Path) -> None:
         self._kinds = kinds
+        self._with_hub = with_hub
         self._count = count
         self._directory = directory
-        self._customer = 0
+        self._customer = self._places = 0
         self.runs: dict[type[Gateway], list[Run]] = {kind: [] for kind in kinds}
+        self.hubs: dict[type[Gateway], list[Run]] = {kind: [] for kind in kinds}
         self.versions: dict[str, str] = {}
         self.failures: list[str] = []
 
-    def round(self, at: int) -> None:
+    def round(self) -> None:
         """Measure each gateway once. What fails is noted; what is not installed is not tried again."""
-        for kind in [kind for kind in self._kinds if kind in self.runs]:
-            try:
-                found = self._measure(kind, self._directory / f"{kind.__name__}{at}")
-            except (ToolFailed, NotInstalled, OSError) as failure:
-                if isinstance(failure, NotInstalled):
-                    del self.runs[kind]
-                self.failures.append(f"round {at + 1}, {kind.path}, {kind.name}: {failure}")
-                print(f"  {kind.path:12} {kind.name:26} left out: {failure}", flush=True)
-                continue
-            self.runs[kind].append(found)
-            print(
-                f"  {kind.path:12} {kind.name:26} {found.delivered_per_s:10,.0f}/s"
-                f"  CPU {found.cpu_s_per_1000:.3f} s per 1,000  p99 {found.ack_p99_ms:.1f} ms",
-                flush=True,
-            )
+        for kind in list(self._kinds):
+            hub = self._measured(HUBS[kind.path]) if self._with_hub else None
+            own = self._measured(kind) if hub is not None or not self._with_hub else None
+            if own is not None:
+                self.runs[kind].append(own)
+                if hub is not None:
+                    self.hubs[kind].append(hub)
 
-    def _measure(self, kind: type[Gateway], directory: Path) -> Run:
+    def hub_alone(self, path: str) -> None:
+        """Measure the hub with nothing beside it, where no other is asked for."""
+        kind = HUBS[path]
+        found = self._measured(kind)
+        if found is not None:
+            self.runs.setdefault(kind, []).append(found)
+
+    def _measured(self, kind: type[Gateway]) -> Run | None:
+        try:
+            found = self._measure(kind)
+        except (ToolFailed, NotInstalled, OSError) as failure:
+            if isinstance(failure, NotInstalled) and kind in self._kinds:
+                self._kinds.remove(kind)
+            self.failures.append(f"{kind.path}, {kind.name}: {failure}")
+            print(f"  {kind.path:12} {kind.name:26} left out: {failure}", flush=True)
+            return None
+        print(
+            f"  {kind.path:12} {kind.name:26} {found.delivered_per_s:10,.0f}/s"
+            f"  CPU {found.cpu_s_per_1000:.3f} s per 1,000  p99 {found.ack_p99_ms:.1f} ms",
+            flush=True,
+        )
+        return found
+
+    def _measure(self, kind: type[Gateway]) -> Run:
+        self._places += 1
+        directory = self._directory / f"{kind.__name__}{self._places}"
         directory.mkdir()
         count = max(1, self._count // kind.share)
         with Tool("loadtests.smsc_sink") as carrier, kind(directory, carrier) as gateway:
@@ -82,22 +102,29 @@ class Comparison:
         return found
 
     def rows(self) -> list[Row]:
-        """The table so far."""
-        return compared(
-            [
-                Row(kind.name, kind.path, kind.legs, kind.durability, kind.load, median(runs), len(runs))
-                for kind, runs in self.runs.items()
-                if runs
-            ]
-        )
+        """The table so far: on each path the hub, with all its runs, then the others."""
+        found = []
+        for path, hub in HUBS.items():
+            of_path = {kind: runs for kind, runs in self.runs.items() if kind.path == path and runs}
+            beside = [run for kind in of_path for run in self.hubs.get(kind, [])]
+            if beside:
+                found.append(self._row(hub, beside))
+            found += [self._row(kind, runs, self.hubs.get(kind, [])) for kind, runs in of_path.items()]
+        return found
+
+    @staticmethod
+    def _row(kind: type[Gateway], runs: list[Run], hubs: Sequence[Run] = ()) -> Row:
+        return Row(kind.name, kind.path, kind.legs, kind.durability, kind.load, runs, hubs)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.peers", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=sorted(GATEWAYS), action="append", help="only these; more than once")
-    parser.add_argument("--path", choices=("application", "transit"), help="only this path")
-    parser.add_argument("--count", type=int, default=40_000, help="texts of one measurement; Jasmin gets a tenth, a spool a quarter")
+    parser.add_argument("--only", choices=("smshub", *PEERS), action="append", help="only these; more than once")
+    parser.add_argument("--path", choices=tuple(HUBS), help="only this path")
+    parser.add_argument(
+        "--count", type=int, default=40_000, help="texts of one measurement; Jasmin gets a tenth, a spool a quarter"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; medians count")
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "peers.json", help="where the figures go")
     options = parser.parse_args()
@@ -109,21 +136,25 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, write."""
     options = parse()
+    only = set(options.only or ("smshub", *PEERS))
+    paths = (options.path,) if options.path else tuple(HUBS)
     kinds = [
         kind
-        for path in ("application", "transit")
-        for name, several in GATEWAYS.items()
-        if not options.only or name in options.only
+        for path in paths
+        for name, several in PEERS.items()
+        if name in only
         for kind in several
-        if kind.path == path and options.path in (None, path)
+        if kind.path == path
     ]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whoever stops us early leaves no broker behind
     directory = Path(tempfile.mkdtemp(prefix="smshub-peers-"))
-    measured = Comparison(kinds, options.count, directory)
+    measured = Comparison(kinds, "smshub" in only, options.count, directory)
     try:
         for at in range(options.rounds):
             print(f"round {at + 1} of {options.rounds}, load average {os.getloadavg()[0]:.1f}", flush=True)
-            measured.round(at)
+            measured.round()
+            for path in paths if not kinds else ():
+                measured.hub_alone(path)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     rows = measured.rows()
@@ -137,14 +168,13 @@ def main() -> None:
     }
     print("\n".join(("", *comparison(rows), "", *figures(rows), "")))
     print(f"{about['command']}, {about['at']}: {', '.join(versions)}; {about['cores']} cores")
-    report = {
+    whole = {
         "about": about,
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "runs": {kind.__name__: [dataclasses.asdict(run) for run in runs] for kind, runs in measured.runs.items()},
+        "rows": [report(row) for row in rows],
         "failures": measured.failures,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    options.json.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     if measured.failures:
         raise SystemExit("Left out:\n" + "\n".join(measured.failures))
 

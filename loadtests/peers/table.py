@@ -1,20 +1,23 @@
 """The table of the comparison: medians, and how the hub stands to each other on the same path. Pure.
 
-Ratios are of medians of the rounds of one run. Both are given, for they answer different questions: that of the rates
-says what a machine gets through with all its cores, whatever else runs on it; that of CPU what a text costs, which
-other programs hardly change. A rate is flattered where a gateway uses more cores than another: CPU tells.
+A machine drifts, by half within minutes when others use it. So a ratio is not of two medians: each run of another
+gateway has a run of the hub right before it, and the ratio is the median of those of the pairs.
+
+Two are given, for they answer different questions: that of the rates says what a machine gets through with all its
+cores; that of CPU what a text costs, which other programs change less. A rate is flattered where a gateway uses more
+cores than another: CPU tells.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loadtests.peers.gateway import Run
 
-HUB = "smshub"
 # What the hub is to be, as times the rate of the other on the same path.
 AIMS = {
     ("application", "Kannel, file store"): 2.0,
@@ -42,11 +45,8 @@ class Row:
 
     Attributes:
         name, path, legs, durability, load: as of ``Gateway``.
-        median: of each figure over the rounds.
-        rounds: how many there were.
-        times_rate: the hub's delivered/s over this one's; None for the hub, and where it was not measured.
-        times_cpu: this one's CPU over the hub's.
-        aim: what ``times_rate`` is to be at least.
+        runs: what was measured, at least one.
+        hubs: the run of the hub right before each of them; empty for the hub itself, and without it.
     """
 
     name: str
@@ -54,11 +54,35 @@ class Row:
     legs: str
     durability: str
     load: str
-    median: Run
-    rounds: int
-    times_rate: float | None = None
-    times_cpu: float | None = None
-    aim: float | None = None
+    runs: Sequence[Run]
+    hubs: Sequence[Run] = ()
+
+    @property
+    def median(self) -> Run:
+        """The median of each figure."""
+        return median(self.runs)
+
+    @property
+    def times_rate(self) -> float | None:
+        """How many times as many texts a second the hub delivered; None without it."""
+        return self._paired(lambda hub, own: hub.delivered_per_s / own.delivered_per_s)
+
+    @property
+    def times_cpu(self) -> float | None:
+        """How many times the hub's CPU a text takes here; None without it, and where its own is too small to count."""
+        if not all(hub.cpu_s_per_1000 for hub in self.hubs):
+            return None
+        return self._paired(lambda hub, own: own.cpu_s_per_1000 / hub.cpu_s_per_1000)
+
+    @property
+    def aim(self) -> float | None:
+        """What ``times_rate`` is to be at least."""
+        return AIMS.get((self.path, self.name))
+
+    def _paired(self, ratio: Callable[[Run, Run], float]) -> float | None:
+        if not self.hubs:
+            return None
+        return statistics.median(ratio(hub, own) for hub, own in zip(self.hubs, self.runs, strict=True))
 
 
 def median(runs: Sequence[Run]) -> Run:
@@ -67,26 +91,10 @@ def median(runs: Sequence[Run]) -> Run:
     return Run(**{name: statistics.median(getattr(run, name) for run in runs) for name in names})
 
 
-def compared(rows: Sequence[Row]) -> list[Row]:
-    """The rows with their ratios to the hub of the same path."""
-    hubs: Mapping[str, Row] = {row.path: row for row in rows if row.name == HUB}
-    found = []
-    for row in rows:
-        hub = hubs.get(row.path)
-        if row.name != HUB and hub is not None:
-            row = dataclasses.replace(
-                row,
-                times_rate=hub.median.delivered_per_s / row.median.delivered_per_s,
-                times_cpu=_over(row.median.cpu_s_per_1000, hub.median.cpu_s_per_1000),
-                aim=AIMS.get((row.path, row.name)),
-            )
-        found.append(row)
-    return found
-
-
-def _over(cost: float, unit: float) -> float | None:
-    """How many times; None where the unit is below what /proc counts."""
-    return cost / unit if unit else None
+def report(row: Row) -> dict[str, Any]:
+    """A row for a file in JSON, with all that it was made from."""
+    derived = {"median": dataclasses.asdict(row.median), "times_rate": row.times_rate, "times_cpu": row.times_cpu}
+    return dataclasses.asdict(row) | derived | {"aim": row.aim}
 
 
 def comparison(rows: Sequence[Row]) -> list[str]:
