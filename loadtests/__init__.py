@@ -1,3 +1,3 @@
-"""Measurements: of the whole daemon (``bench``), and of the ways to its databases (``store_batching``)."""
+"""Measurements and scenarios of the whole daemon, and of parts of it. README.md says which tool answers what."""
 
 __all__: list[str] = []

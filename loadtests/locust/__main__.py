@@ -147,11 +147,13 @@ class Play:
         return lines
 
     def show_progress(self) -> None:
-        """Print a line every few seconds while a run is under way."""
+        """Print a line every few seconds while a run is under way; end it if the hub has."""
         while True:
             gevent.sleep(PROGRESS_S)
             if self.found is None:
                 print(self.progress(), flush=True)
+                if self.hub is not None and self.hub.child.poll() is not None:
+                    gevent.spawn(self.stop)
 
     def progress(self) -> str:
         """Where it stands now."""

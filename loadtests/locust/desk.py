@@ -116,6 +116,7 @@ class _Stream:
     def _prove(self, stanza: Element) -> None:
         wanted = proof(self._id, self._desk.secret)
         if stanza.tag != HANDSHAKE or not hmac.compare_digest(wanted, (stanza.text or "").strip()):
+            self._desk.strangers += 1
             raise NotXml("the component does not know the secret")
         self.is_open = True
         self.write("<handshake/>")
@@ -133,6 +134,9 @@ class Desk:
         books: where it is written down.
         measures: where it is told.
         chance: decides how long a CSR needs.
+
+    Attributes:
+        strangers: connections that did not know the secret.
     """
 
     def __init__(
@@ -147,6 +151,7 @@ class Desk:
         chance: random.Random,
     ) -> None:
         self.books, self.secret = books, secret
+        self.strangers = 0
         self._domain, self._script, self._measures, self._chance = domain, script, measures, chance
         self._weather = Conditions()
         self._lines: set[_Stream] = set()

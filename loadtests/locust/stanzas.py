@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from xml.sax.saxutils import escape, quoteattr
 
@@ -45,7 +46,7 @@ class StanzaReader:
     def __init__(self) -> None:
         self.domain = ""
         self.is_over = False
-        self._parser = XMLPullParser(("start", "end"))
+        self._parser: Any = XMLPullParser(("start", "end"))
         self._depth = 0
         self._root: Element | None = None
 

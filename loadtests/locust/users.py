@@ -194,7 +194,8 @@ class ScenarioShape(LoadTestShape):
                 missing = " and ".join(
                     name for name, side in (("carrier", stage.carrier), ("desk", stage.desk)) if not side.is_bound
                 )
-                stage.troubles.append(f"the hub did not connect to the {missing} in {self._ready_s:g} s")
+                why = ": it does not know the desk's secret" if stage.desk.strangers else ""
+                stage.troubles.append(f"the hub did not connect to the {missing} in {self._ready_s:g} s{why}")
                 return None
         elif stage.elapsed_s >= stage.scenario.total_s:
             stage.ended = stage.ended or time.monotonic()

@@ -200,7 +200,7 @@ def desk() -> dict[str, Any]:
     found: dict[str, Any] = {}
     stranger = Component(site.port, "guessed")
     until(lambda: stranger.is_over)
-    found["stranger"] = site.is_bound
+    found["stranger"] = [site.is_bound, site.strangers]
     hub = Component(site.port, "bench")
     until(lambda: site.is_bound)
 
