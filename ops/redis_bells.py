@@ -102,8 +102,8 @@ class RedisBells:
 
     def ring(self, endpoints: Iterable[str]) -> None:
         """Tell the other nodes, soon. From trio's thread."""
-        self._to_ring = gathered(self._to_ring, endpoints)
-        if self._to_ring:
+        if endpoints:  # called for each batch, mostly with nothing
+            self._to_ring = gathered(self._to_ring, endpoints)
             self._something.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -119,6 +119,8 @@ class RedisBells:
             await self._something.wait()
             self._something = trio.Event()
             names, self._to_ring = self._to_ring, frozenset()
+            if not names:
+                continue
             try:
                 await self._link.call(partial(_publish, channel=self._channel, message=packed(self._node, names)))
                 self._counts["sent"] += 1

@@ -52,7 +52,11 @@ async def happen(store: Store, chance: random.Random, count: int) -> Counter[str
 
 
 async def test_the_follower_of_the_page_counts_each_event_once(
-    redis_server: RedisServer, links: Callable[..., RedisLink], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer,
+    links: Callable[..., RedisLink],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scale: int,
 ) -> None:
     for name, value in (("LOOK_S", 0.02), ("CHECK_S", 0.0), ("REST", 0.0)):
         monkeypatch.setattr(redis_feed, name, value)
@@ -77,17 +81,17 @@ async def test_the_follower_of_the_page_counts_each_event_once(
             await nursery.start(stream.run)
             follower = start()
             try:
-                for round_ in range(KILLS):
+                for round_ in range(KILLS * scale):
                     before = sum(told.values())
                     told += await happen(store, chance, 150)
                     await until(lambda before=before: sum(counted(tmp_path).values()) > before, "it counts")
                     follower.kill()
                     follower.wait()
                     told += await happen(store, chance, 20)
-                    if round_ == 1:
+                    if round_ % KILLS == 1:
                         with redis_server.client() as other:
                             other.flushall()
-                    elif round_ == 2:
+                    elif round_ % KILLS == 2:
                         redis_server.kill()
                         redis_server.start()
                     follower = start()

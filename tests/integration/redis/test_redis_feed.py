@@ -136,7 +136,7 @@ async def test_the_stream_keeps_about_as_many_as_it_shall(
 
 
 async def test_a_relay_that_dies_at_any_point_adds_each_event_once(
-    store: Store, links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    store: Store, links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, scale: int
 ) -> None:
     """Cut at every await, and at calls whose effect was had and whose answer was lost."""
     chance = random.Random(5)
@@ -162,7 +162,7 @@ async def test_a_relay_that_dies_at_any_point_adds_each_event_once(
     await store.transact(partial(feed.begin, name=NAME))
     monkeypatch.setattr(link, "call", lossy_call)
     monkeypatch.setattr(store, "transact", lossy_transact)
-    for start in range(0, 600, 60):
+    for start in range(0, 600 * scale, 60):
         async with relaying(FeedStream(store, link, Clock())):
             await messages(store, start, 60, chance.randrange(1, 9))
             await trio.sleep(chance.random() * 0.1)

@@ -129,6 +129,7 @@ async def test_a_text_taken_here_goes_out_there_with_redis_and_without(
     unused_tcp_port_factory: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
     lines: list[Any],
+    scale: int,
 ) -> None:
     for name, value in (("QUIET_S", 0.5), ("HEAR_S", 0.1), ("ANSWER_S", 0.5)):
         monkeypatch.setattr(redis_link, name, value)
@@ -151,32 +152,34 @@ async def test_a_text_taken_here_goes_out_there_with_redis_and_without(
         before = metrics(one)["smshub_redis_bells_total", "heard"]
         await passes("with redis")
         await until(lambda: metrics(one)["smshub_redis_bells_total", "heard"] > before)
-        redis_server.kill()
-        await until(lambda: not one.hub.hears() and not two.hub.hears())
-        await passes("without redis")
-        assert metrics(one)["smshub_redis_up",] == 0
-        redis_server.start()
-        await until(lambda: one.hub.hears() and two.hub.hears())
-        await passes("with redis again")
-        redis_server.freeze()
-        await until(lambda: not one.hub.hears() and not two.hub.hears())
-        await passes("with a frozen one")
-        redis_server.thaw()
-        await until(lambda: one.hub.hears() and two.hub.hears())
-        with redis_server.client() as other:
-            other.config_set("maxmemory", "1")
-            await passes("with a full one")
-            other.config_set("maxmemory", "0")
-        assert inbox.texts == [
-            *("with redis", "without redis", "with redis again", "with a frozen one", "with a full one")
-        ]
+        wanted = ["with redis"]
+        for round_ in range(scale):
+            redis_server.kill()
+            await until(lambda: not one.hub.hears() and not two.hub.hears())
+            await passes(f"without redis {round_}")
+            assert metrics(one)["smshub_redis_up",] == 0
+            redis_server.start()
+            await until(lambda: one.hub.hears() and two.hub.hears())
+            await passes(f"with redis again {round_}")
+            redis_server.freeze()
+            await until(lambda: not one.hub.hears() and not two.hub.hears())
+            await passes(f"with a frozen one {round_}")
+            redis_server.thaw()
+            await until(lambda: one.hub.hears() and two.hub.hears())
+            with redis_server.client() as other:
+                other.config_set("maxmemory", "1")
+                await passes(f"with a full one {round_}")
+                other.config_set("maxmemory", "0")
+            how = ("without redis", "with redis again", "with a frozen one", "with a full one")
+            wanted += [f"{each} {round_}" for each in how]
+        assert inbox.texts == wanted
 
         def told() -> list[str]:
             with redis_server.client() as other:
                 return [fields["event"] for _, fields in other.xrange("smshub:feed")]
 
         # What happened while it was away, and before it lost all it had, is there again.
-        await until(lambda: told().count("message") == 5 and told().count("handed-over") == 5)
+        await until(lambda: [told().count(word) for word in ("message", "handed-over")] == [len(wanted)] * 2)
         relays = [daemon for daemon in (one, two) if daemon.hub.is_upkeeper]
         assert len(relays) == 1
         names = {name for name in METRICS if name.startswith("smshub_redis_")}
