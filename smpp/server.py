@@ -381,6 +381,8 @@ class Server:
         with trio.move_on_after(self._limits.session_init_s):
             found = await receive_header(stream)
         if isinstance(found, Proxied):
+            # Version 1 has no word for a check: it comes for the balancer's own address.
+            guest.is_check = found.address == guest.peer
             guest.peer, guest.via = found.address, guest.peer
             self._admission.leave(guest.visit)  # which was the balancer's
             visit = self._let_in(guest.peer, is_inside=True)

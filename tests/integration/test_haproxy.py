@@ -219,8 +219,26 @@ class Site:
         assert self._balancer is not None
         assert self._balancer.poll() is None, (self._folder / "haproxy.log").read_text()
 
-    async def connect(self, source: str, port: str = "2775") -> Peer:
-        return Peer(await trio.open_tcp_stream(BALANCER, self.ports[port], local_address=source))
+    @contextmanager
+    def other_balancer(self, address: str, changes: dict[str, str]) -> Iterator[None]:
+        """A further HAProxy, by the same file but for some words."""
+        text = (self._folder / "haproxy.cfg").read_text()
+        for words, meant in {BALANCER: address, **changes}.items():
+            assert words in text
+            text = text.replace(words, meant)
+        path = self._folder / "other.cfg"
+        path.write_text(text)
+        program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+        with (self._folder / "other.log").open("wb") as log:
+            process = subprocess.Popen([str(program), "-db", "-f", str(path)], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            wait_or_kill(process, PATIENCE_S)
+
+    async def connect(self, source: str, port: str = "2775", balancer: str = BALANCER) -> Peer:
+        return Peer(await trio.open_tcp_stream(balancer, self.ports[port], local_address=source))
 
     def bound_at(self, source: str) -> list[str]:
         """The hubs where somebody from there has bound, each as often as that was."""
@@ -281,6 +299,19 @@ async def test_checks_are_counted_and_leave_no_line_in_the_log(site: Site) -> No
         for event in ("smpp closed", "smpp bind refused", "smpp connection turned away"):
             assert FROM_BALANCER not in {line["peer"] for line in hub.said(event)}
         assert not [line for line in hub.said("locked out") if line["peer"] == FROM_BALANCER]
+
+
+async def test_version_1_of_the_header_is_read_and_its_checks_are_checks(site: Site) -> None:
+    with site.other_balancer("127.0.0.13", {"send-proxy-v2": "send-proxy"}):
+        for hub in site.hubs.values():
+            before = hub.metric("checked")
+            wait_until(lambda hub=hub, before=before: hub.metric("checked") >= before + 10, "checks of both balancers")
+        async with await site.connect("127.0.0.52", balancer="127.0.0.13") as peer:
+            assert await peer.bind() == S.ESME_ROK
+        assert len(site.bound_at("127.0.0.52")) == 1
+    for hub in site.hubs.values():
+        assert hub.metric("no_proxy_header") == 0
+        assert FROM_BALANCER not in {line["peer"] for line in hub.said("smpp closed")}
 
 
 async def test_who_goes_around_the_balancer_is_not_served(site: Site) -> None:

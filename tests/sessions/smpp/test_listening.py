@@ -30,6 +30,7 @@ BALANCERS = ("127.0.0.0/28",)
 STRANGER = "127.0.1.1"
 CLIENT = "203.0.113.7"
 LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+CHECK_V1 = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 2775\r\n"
 BIND = BindTransceiver(sequence_number=1, system_id="acme", password="pa55word", interface_version=0x34)
 
 
@@ -236,14 +237,25 @@ async def test_the_header_and_the_bind_have_one_time_together(autojump_clock: An
     assert ("closed", {"account": "", "ending": Ending.SESSION_INIT}) in recorder.labels
 
 
-@pytest.mark.parametrize("octets", [b"", LOCAL, LOCAL + encode(EnquireLink(sequence_number=1))])
+@pytest.mark.parametrize(
+    ("octets", "header_octets"),
+    [
+        (b"", 0),
+        (LOCAL, 16),
+        (LOCAL + encode(EnquireLink(sequence_number=1)), 16),
+        (CHECK_V1, len(CHECK_V1)),
+        (CHECK_V1 + encode(EnquireLink(sequence_number=1)), len(CHECK_V1)),
+    ],
+)
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_check_of_the_balancer_is_counted_and_not_told_of(recorder: Any, octets: bytes, reset: bool) -> None:
+async def test_a_check_of_the_balancer_is_counted_and_not_told_of(
+    recorder: Any, octets: bytes, header_octets: int, reset: bool
+) -> None:
     async with opened(recorder) as port:
         stream = await port.connect()
         if octets:
             await stream.send_all(octets)
-        if len(octets) > len(LOCAL):
+        if len(octets) > header_octets:
             await stream.receive_some()
         if reset:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
