@@ -7,6 +7,7 @@ sender and order means something.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections import deque
@@ -73,7 +74,7 @@ class Bind:
         begun = time.monotonic()
         error = "no connection"
         try:
-            connected = socket.create_connection(account.address, CONNECT_S)
+            connected = socket.create_connection(account.next_address(), CONNECT_S)
             connected.settimeout(None)
             self._session = Session(connected, self._take_requests, self._take_answers, self._ended)
             self._session.request(BIND_TRANSCEIVER, write_bind(account.system_id, account.password), BIND_TRANSCEIVER)
@@ -183,7 +184,7 @@ class EsmeAccount:
     """See the module's head.
 
     Args:
-        address: the hub's SMPP port.
+        addresses: the hub's SMPP ports, one for each node; binds take turns.
         system_id, password: the account's.
         script: what applications do.
         books: where it is written down.
@@ -192,14 +193,15 @@ class EsmeAccount:
 
     def __init__(
         self,
-        address: tuple[str, int],
+        addresses: Sequence[tuple[str, int]],
         system_id: str,
         password: str,
         script: Applications,
         books: Books,
         measures: Measures,
     ) -> None:
-        self.address, self.system_id, self.password = address, system_id, password
+        self.system_id, self.password = system_id, password
+        self._addresses = itertools.cycle(addresses)
         self.script, self.books, self.measures = script, books, measures
         self._binds: set[Bind] = set()
         self._idle: list[Bind] = []
@@ -207,6 +209,10 @@ class EsmeAccount:
         self._expected: dict[bytes, _Submitted] = {}
         self._early: dict[bytes, bytes] = {}
         self._told: dict[bytes, int] = {}
+
+    def next_address(self) -> tuple[str, int]:
+        """Where the next bind goes, or the next try of one: a node that is not there holds up nobody for long."""
+        return next(self._addresses)
 
     def take(self) -> Bind:
         """A bind for an application's own use, until it is given back. Raises: BindRefused, OSError."""

@@ -23,7 +23,7 @@ class Site(NamedTuple):
     """Where everything is.
 
     Attributes:
-        hub: host and SMPP port.
+        hubs: host and SMPP port, of each node.
         listen: address of the carrier and the desk.
         carrier_port, desk_port: theirs.
         system_id, password: the account's.
@@ -33,7 +33,7 @@ class Site(NamedTuple):
         hub_window: requests or stanzas that the hub may have unanswered on one session.
     """
 
-    hub: tuple[str, int]
+    hubs: tuple[tuple[str, int], ...]
     listen: str
     carrier_port: int
     desk_port: int
@@ -57,7 +57,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", type=Path, metavar="FILE", help="write the findings there")
     made.add_argument("--html", type=Path, metavar="FILE", help="write locust's report with its plots there")
     hub = made.add_argument_group("a hub that is there already")
-    hub.add_argument("--hub", metavar="HOST:PORT", help="its SMPP port; without, one is started and thrown away")
+    hub.add_argument(
+        "--hub",
+        action="append",
+        metavar="HOST:PORT",
+        help="its SMPP port, again for each node; without, one is started and thrown away",
+    )
     hub.add_argument("--listen", default=LOOPBACK, metavar="ADDRESS", help="where it finds the carrier and the desk")
     hub.add_argument("--carrier-port", type=int, default=2776, help="the port of its link (2776)")
     hub.add_argument("--desk-port", type=int, default=5348, help="the port of its desk (5348)")
@@ -67,14 +72,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _address(words: str) -> tuple[str, int]:
+    host, _, port = words.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ScenarioError(f"--hub {words}: give HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
 def site_of(options: argparse.Namespace) -> Site:
     """Where everything is with a hub that is there already. Raises: ScenarioError: no such address."""
-    host, _, port = options.hub.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ScenarioError(f"--hub {options.hub}: give HOST:PORT")
     password = os.environ.get(PASSWORD_VARIABLE, PASSWORD)
     return Site(
-        (host.strip("[]"), int(port)),
+        tuple(_address(words) for words in options.hub),
         options.listen,
         options.carrier_port,
         options.desk_port,
@@ -90,7 +99,7 @@ def site_of(options: argparse.Namespace) -> Site:
 def site_in(place: Place) -> Site:
     """Where everything is with a hub of our own."""
     return Site(
-        (LOOPBACK, place.smpp_port),
+        ((LOOPBACK, place.smpp_port),),
         LOOPBACK,
         place.carrier_port,
         place.desk_port,

@@ -38,6 +38,7 @@ from loadtests.locust.stanzas import (
     StanzaReader,
     proof,
     write_answer,
+    write_conflict,
     write_header,
     write_ping,
     write_pong,
@@ -118,6 +119,10 @@ class _Stream:
         if stanza.tag != HANDSHAKE or not hmac.compare_digest(wanted, (stanza.text or "").strip()):
             self._desk.strangers += 1
             raise NotXml("the component does not know the secret")
+        if self._desk.is_bound:
+            # Servers differ; the one that refuses the second shows a hub that opens two (ejabberd would split replies).
+            self._line.finish(write_conflict().encode())
+            return
         self.is_open = True
         self.write("<handshake/>")
         self._desk.opened(self)

@@ -36,6 +36,7 @@ class Line:
         self._take, self._ended = take, ended
         self._output: list[bytes] = []
         self._to_write = Event()
+        self._finishing = False
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         gevent.spawn(self._read)
         gevent.spawn(self._write)
@@ -45,6 +46,11 @@ class Line:
         if not self.is_over:
             self._output.append(octets)
             self._to_write.set()
+
+    def finish(self, octets: bytes) -> None:
+        """Send last words, and end it."""
+        self.write(octets)
+        self._finishing = True
 
     def close(self) -> None:
         """End it at once, whatever is on its way."""
@@ -63,6 +69,8 @@ class Line:
             try:
                 self._socket.sendall(octets)
             except OSError:
+                self.close()
+            if self._finishing and not self._output:
                 self.close()
 
     def _read(self) -> None:

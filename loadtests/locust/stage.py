@@ -70,7 +70,9 @@ class Stage:
         except OSError:
             self.carrier.close()
             raise
-        self.account = EsmeAccount(site.hub, site.system_id, site.password, scenario.applications, self.books, measures)
+        self.account = EsmeAccount(
+            site.hubs, site.system_id, site.password, scenario.applications, self.books, measures
+        )
 
     @property
     def is_ready(self) -> bool:

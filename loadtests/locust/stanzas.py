@@ -115,6 +115,11 @@ def write_refusal(stanza: Element) -> str:
     )
 
 
+def write_conflict() -> str:
+    """The end of a stream whose component is connected already. Source: RFC 6120 §4.9.3.3."""
+    return "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"
+
+
 def write_ping(own: str, sender: str, domain: str) -> str:
     """A ping of the component. Source: XEP-0199."""
     return f"<iq from={quoteattr(sender)} to={quoteattr(domain)} id='{own}' type='get'><ping xmlns='{PING_NS}'/></iq>"

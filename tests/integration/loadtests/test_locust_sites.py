@@ -49,6 +49,7 @@ def test_a_carrier_that_is_down_is_gone_and_what_the_hub_may_not_know_is_in_doub
 
 def test_a_desk_knows_who_knows_the_secret(happened: dict[str, Any]) -> None:
     assert happened["desk"]["stranger"] == [False, 1]
+    assert happened["desk"]["second"]
 
 
 def test_a_csr_sends_again_what_is_to_come_later_and_nothing_else(happened: dict[str, Any]) -> None:

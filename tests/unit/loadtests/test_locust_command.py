@@ -43,9 +43,11 @@ def test_a_hub_is_a_host_and_a_port(address: str) -> None:
 
 def test_where_everything_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMSHUB_LOAD_PASSWORD", "hushhush")
-    options = parser().parse_args([BUSY, "--hub", "[::1]:2775", "--carrier-port", "4711", "--hub-window", "50"])
+    options = parser().parse_args(
+        [BUSY, "--hub", "[::1]:2775", "--hub", "there:1", "--carrier-port", "4711", "--hub-window", "50"]
+    )
     site = site_of(options)
-    assert (site.hub, site.carrier_port, site.hub_window) == (("::1", 2775), 4711, 50)
+    assert (site.hubs, site.carrier_port, site.hub_window) == ((("::1", 2775), ("there", 1)), 4711, 50)
     assert (site.password, site.secret) == ("hushhush", "hushhush")
 
 
@@ -63,4 +65,8 @@ def test_the_configuration_for_a_hub_that_is_there_is_one(tmp_path: Path, monkey
 def test_where_everything_is_with_a_hub_of_our_own(tmp_path: Path) -> None:
     place = Place(tmp_path)
     site = site_in(place)
-    assert (site.hub[1], site.carrier_port, site.desk_port) == (place.smpp_port, place.carrier_port, place.desk_port)
+    assert (site.hubs[0][1], site.carrier_port, site.desk_port) == (
+        place.smpp_port,
+        place.carrier_port,
+        place.desk_port,
+    )
