@@ -13,6 +13,19 @@ from loadtests.plots import PICTURES, draw
 LARGEST_PICTURE = 60_000
 
 
+# What rows have that other tools than the benchmark have found.
+MORE = {
+    "soak": {"sent": 1000, "store_mb": 4.0, "descriptors": 26},
+    "nodes": {
+        "way": "own",
+        "nodes": 1,
+        "msgs_per_s": 9.0,
+        "cpu_s_per_1000_hubs": 0.1,
+        "cpu_s_per_1000_postgresql": 0.1,
+    },
+}
+
+
 def a_report(cpu: float = 0.05, failure: str = "") -> Report:
     figures = {"cpu_s_per_1000_msgs": cpu, "echo_cpu_s_per_1000_msgs": 0.002}
     rows = [
@@ -34,7 +47,19 @@ def a_report(cpu: float = 0.05, failure: str = "") -> Report:
         }
         for size in (1, 100, 100_000)
     ]
-    return Report(figures, dict.fromkeys(PICTURES, rows), about={"form": "quick"}, failure=failure)
+    return Report(
+        figures,
+        dict.fromkeys(("links", "numbers", "threads", "latency", "outage"), rows),
+        about={"form": "quick"},
+        failure=failure,
+    )
+
+
+def a_drawing() -> Report:
+    """A report with every curve that there is a picture of."""
+    report = a_report()
+    rows = report.curves["links"]
+    return Report(report.figures, {name: [row | MORE.get(name, {}) for row in rows] for name in PICTURES})
 
 
 @pytest.fixture
@@ -100,9 +125,9 @@ def test_the_committed_baseline_is_one() -> None:
 
 
 def test_each_curve_has_a_picture_that_is_small_and_always_the_same(tmp_path: Path) -> None:
-    made = draw(a_report(), tmp_path / "one")
+    made = draw(a_drawing(), tmp_path / "one")
     assert [path.stem for path in made] == list(PICTURES)
     assert all(1000 < path.stat().st_size < LARGEST_PICTURE for path in made)
-    (again,) = draw(a_report(), tmp_path / "two", ["links"])
+    (again,) = draw(a_drawing(), tmp_path / "two", ["links"])
     assert again.read_bytes() == (tmp_path / "one" / "links.png").read_bytes()
     assert draw(Report({}), tmp_path / "three") == []
