@@ -29,6 +29,7 @@ import sqlalchemy as sa
 import trio
 
 from store import SWITCH_INTERVAL_S, Insert, Op, SelectByKeys, Update, open_store
+from store.postgresql import _write_text
 from store.store import backend_for
 
 Row = tuple[Any, ...]
@@ -52,13 +53,13 @@ table = sa.Table(
     *(sa.Column(name, sa.BigInteger) for name in ("received_us", "expires_us", "not_before_us", "thread_id")),
     *(sa.Column(name, sa.String) for name in ("origin", "endpoint", "source", "destination", "text", "upstream_id")),
     *(sa.Column(name, sa.String) for name in ("call_centre", "token", "designation", "attributes")),
-    sa.Column("data", sa.LargeBinary),
+    sa.Column("reason", sa.String),
     sa.Index(
         "ix_bench_pending", "endpoint", "id", sqlite_where=sa.text("state < 2"), postgresql_where=sa.text("state < 2")
     ),
 )
 COLUMNS = tuple(column.name for column in table.columns)
-TYPES = {sa.BigInteger: "bigint", sa.Integer: "integer", sa.String: "text", sa.LargeBinary: "bytea"}
+TYPES = {sa.BigInteger: "bigint", sa.Integer: "integer", sa.String: "text"}
 add = Insert(table, COLUMNS)
 done = Update(table, key="id", set=("state", "upstream_id"))
 by_id = SelectByKeys(table, COLUMNS, key="id")
@@ -68,7 +69,7 @@ def a_row(at: int) -> Row:
     start = (at, 0, 1, 1, 0, 1_700_000_000_000_000 + at, 1_700_086_400_000_000 + at, 0, at // 7)
     addresses = ("link:acme", "desk:helpline", "+16175551212", "+18005550100")
     rest = ("x" * 160, f"upstream-{at}", "helpline", "abcdefghijklmnopqrstuvwxyz", "csr@desk.example/one", '{"a":"b"}')
-    return (*start, *addresses, *rest, None)
+    return (*start, *addresses, *rest, "")
 
 
 # --- Ways of writing ------------------------------------------------------------------------------------------------
@@ -100,9 +101,11 @@ def as_arrays(sql: str) -> Write:
     return lambda connection, rows: connection.execute(sql, [list(values) for values in zip(*rows, strict=True)])
 
 
-def by_copy(sql: str) -> Write:
+def by_copy(sql: str, types: Sequence[str] = ()) -> Write:
     def write(connection: Any, rows: Sequence[Row]) -> None:
         with connection.cursor() as cursor, cursor.copy(sql) as copy:
+            if types:
+                copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
 
@@ -153,7 +156,12 @@ def postgresql_ways() -> dict[str, tuple[Write, Write]]:
             as_arrays(f"INSERT INTO bench_message ({names}) SELECT * FROM unnest({arrays})"),
             update_arrays,
         ),
-        "COPY (insert), unnest (update)": (by_copy(f"COPY bench_message ({names}) FROM STDIN"), update_arrays),
+        "one JSON value": (as_json(_write_text(add), prepare=True), as_json(_write_text(done), prepare=True)),
+        "COPY, text (insert), unnest (update)": (by_copy(f"COPY bench_message ({names}) FROM STDIN"), update_arrays),
+        "COPY, binary (insert), unnest (update)": (
+            by_copy(f"COPY bench_message ({names}) FROM STDIN (FORMAT binary)", types),
+            update_arrays,
+        ),
     }
 
 
