@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -251,6 +252,26 @@ def test_what_keeps_a_process_from_starting_is_told_and_ends_all(
     assert f"Address already in use: smpp 127.0.0.1:{service.port}" in (tmp_path / "log").read_text()
     [ended] = service.said("process ended")
     assert (ended["node"], ended["again_in_s"]) == (4, None)
+
+
+def test_systemd_takes_the_drop_in_of_the_page(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    assert program, "systemd-analyze is missing: run ops/setup/setup system"
+    [drop_in] = [block.text for block in read_page(PAGE).blocks if block.language == "ini"]
+    fake = tmp_path / "smshub"
+    fake.write_text("#!/bin/sh\n")
+    fake.chmod(0o755)
+    unit = tmp_path / "smshub.service"
+    unit.write_text((ROOT / "ops/systemd/smshub.service").read_text().replace("/opt/smshub/bin/smshub", str(fake)))
+    (tmp_path / "smshub.service.d").mkdir()
+    override = drop_in.replace("/opt/smshub/bin/smshub", str(fake))
+    assert override != drop_in
+    (tmp_path / "smshub.service.d" / "override.conf").write_text(override)
+    done = subprocess.run(
+        [program, "verify", "--recursive-errors=no", str(unit)], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0
+    assert (done.stdout + done.stderr).strip() == ""
 
 
 # --- what is refused, and what each process is given ------------------------------------------------------------------
