@@ -21,7 +21,8 @@ def _stat(process_id: int) -> list[str]:
         return []
 
 
-def _is_alive(process_id: int) -> bool:
+def is_alive(process_id: int) -> bool:
+    """Whether a process runs; a zombie does not."""
     return bool(stat := _stat(process_id)) and stat[0] != "Z"
 
 
@@ -39,7 +40,7 @@ def kill_hard(server: PostgresServer) -> None:
         except ProcessLookupError:
             continue
     give_up_at = time.monotonic() + GONE_S
-    while any(_is_alive(process_id) for process_id in (postmaster, *mine)):
+    while any(is_alive(process_id) for process_id in (postmaster, *mine)):
         assert time.monotonic() < give_up_at, "PostgreSQL survived SIGKILL"
         time.sleep(0.01)
     server.process_id = 0
