@@ -76,7 +76,7 @@ system_id = "hub"
 password = "{password}"
 window = 1000
 [[route]]
-prefix = "+1999"
+prefix = "+1777"
 endpoint = "link:other"
 [[call_centre]]
 name = "mad"

@@ -1,11 +1,12 @@
 """Strangers and peers that do harm, for ``loadtests.floods``: a tool like the others of this folder; see ``wire``.
 
-One process plays one flood at a time, on loopback only, bounded in rate, number and time: what it takes of the
-machine's cores is told at the end, since a flood that simply takes the cores away proves nothing.
+One process plays one flood or several at once, on loopback only, bounded in rate, number and time: what it takes of
+the machine's cores is told at the end, since a flood that simply takes the cores away proves nothing.
 
-Commands: ``flood`` (kind, per_s, seconds, and what the kind needs: port, lines …) begins one and answers at once;
-``stop`` ends it and tells what was done; ``visit`` (port, every_s) begins to bind, and part, again and again, as an
-honest ESME that was cut off does; ``listen`` (port) waits for a hub's component, whose floods are of kind ``xml``.
+Commands: ``flood`` (kind, per_s, seconds, and what the kind needs: port, what …) begins one, beside those that go on,
+and answers at once; ``look`` tells what was done and heard so far; ``stop`` does so and ends them all; ``visit`` (port,
+every_s) begins to bind, and part, again and again, as an honest ESME that was cut off does; ``listen`` (port) waits for
+a hub's component, whose floods are of kind ``xml``.
 
 Floods that come "from everywhere" come from addresses of 127.0.0.0/8, all of which are this machine.
 """
@@ -54,7 +55,7 @@ def bind_of(system_id: str, password: str) -> bytes:
 
 def submit_of(sequence: int, tlvs: bytes = b"") -> bytes:
     """A submit_sm of a flooding account to a customer of its own."""
-    destination = f"1999{sequence % 10_000_000:07d}".encode()
+    destination = f"1777{sequence % 10_000_000:07d}".encode()
     body = b"\0\1\1" + b"12125550199\0\1\1" + destination + b"\0" + bytes(9) + b"\x05flood" + tlvs
     return frame(SUBMIT_SM, body, sequence)
 
@@ -65,7 +66,7 @@ class Strangers:
     def __init__(self) -> None:
         self.done: Counter[str] = Counter()
         self.waits: list[float] = []
-        self._flood: asyncio.Task[None] | None = None
+        self._floods: list[asyncio.Task[None]] = []
         self._begun = self._cpu = 0.0
         self._component: Stream | None = None
         self._address = ""  # of a flood that comes from one
@@ -95,22 +96,28 @@ class Strangers:
         return {}
 
     def _begin(self, work: Awaitable[None], seconds: float) -> None:
-        self.done, self.waits, self._address = Counter(), [], everywhere()
-        self._begun, self._cpu = time.monotonic(), time.process_time()
+        if not self._floods:
+            self.done, self.waits, self._address = Counter(), [], everywhere()
+            self._begun, self._cpu = time.monotonic(), time.process_time()
 
         async def bounded() -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(work, seconds)
 
-        self._flood = asyncio.create_task(bounded())
+        self._floods.append(asyncio.create_task(bounded()))
+
+    async def look(self, _: Command) -> Command:
+        """Tell what was done so far."""
+        return {"done": dict(self.done)}
 
     async def stop(self, _: Command) -> Command:
         """End what goes on, and tell what was done."""
-        if self._flood is not None:
-            self._flood.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._flood
-            self._flood = None
+        for flood in self._floods:
+            flood.cancel()
+        for ended in await asyncio.gather(*self._floods, return_exceptions=True):
+            if isinstance(ended, Exception):
+                self.done[f"failed: {type(ended).__name__}: {ended}"] += 1
+        self._floods.clear()
         seconds = max(time.monotonic() - self._begun, 1e-9)
         waits = sorted(self.waits)
         return {
@@ -253,7 +260,7 @@ class Strangers:
             answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
             length, _, status, _ = HEADER.unpack(answer)
             if status:
-                raise SystemExit(f"the bind of {command['system_id']} was refused with {status:#x}")
+                raise RuntimeError(f"the bind of {command['system_id']} was refused with {status:#x}")
             await reader.readexactly(length - 16)
             reading = asyncio.create_task(self._read_answers(reader))
             try:
@@ -442,7 +449,9 @@ class Strangers:
 def main() -> None:
     async def run() -> None:
         tool = Strangers()
-        await serve_commands({"flood": tool.flood, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen})
+        await serve_commands(
+            {"flood": tool.flood, "look": tool.look, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen}
+        )
 
     asyncio.run(run())
 
