@@ -403,8 +403,9 @@ class Server:
 
     def _say_no_header(self, peer: str, why: str) -> None:
         self._observer.count("no_proxy_header")
-        unsaid = self._without_header.unsaid(peer, trio.current_time())
-        if unsaid is not None:
+        now = trio.current_time()
+        unsaid = self._without_header.unsaid(peer, now)
+        if unsaid is not None and self._lines.may_say("no PROXY header", now):  # once an address, and of few addresses
             _log.warning("smpp connection without a PROXY header closed", peer=peer, reason=why, unsaid_before=unsaid)
 
     def keep_to(self, limits: Limits, proxies: Sequence[str] = ()) -> None:

@@ -19,6 +19,7 @@ import trio.testing
 from smpp.codec import encode
 from smpp.events import Ending
 from smpp.listening import ADDRESSES, Seldom, open_listeners, receive_header
+from smpp.log_lines import BURST, PER_S
 from smpp.pdu import BindTransceiver, BindTransceiverResp, EnquireLink, SubmitSm, SubmitSmResp
 from smpp.proxy_protocol import SIGNATURE, BadHeader, Own, Proxied
 from smpp.server import BindRequest, Grant, Limits, Server
@@ -178,6 +179,17 @@ async def test_who_is_no_balancer_is_closed_whatever_it_says_and_told_of_once(re
         assert port.asked == []
         [line] = port.told("smpp connection without a PROXY header closed")
         assert (line["peer"], line["reason"]) == (STRANGER, "it is none of smpp.proxy_networks")
+        await bound_through(port)
+
+
+async def test_strangers_from_everywhere_fill_no_log(recorder: Any) -> None:
+    async with opened(recorder) as port:
+        begun = trio.current_time()
+        for number in range(3 * BURST):
+            assert await is_closed(await port.connect(f"127.0.2.{number + 1}"))
+        assert recorder["no_proxy_header"] == 3 * BURST
+        lines = port.told("smpp connection without a PROXY header closed")
+        assert BURST <= len(lines) <= BURST + 1 + (trio.current_time() - begun) * PER_S
         await bound_through(port)
 
 
