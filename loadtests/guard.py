@@ -29,7 +29,7 @@ from loadtests.ratios import judge, ratios_of, words_of
 BASELINE = ROOT / "loadtests" / "baseline.json"
 LEFT_OUT = {"codec", "idle"}  # no ratio is made of these
 MEASURED = tuple(name for name in MEASUREMENTS if name not in LEFT_OUT)
-LINKS, NUMBERS, THREADS = "1,100", "100,100000", "10,1000000"  # of the quick form
+LINKS, NUMBERS, THREADS = "1,100", "100,100000", "10,10000,1000000"  # of the quick form
 RUNS = 3
 ABOUT = ("at", "command", "python", "sqlite", "store", "cores", "load_average_before", "load_average")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadtests.bench.options import BINDS
 from loadtests.processes import PASSWORD, HubProcess, Place, Tool, ToolFailed
@@ -59,7 +59,23 @@ class Run:
             found.append(measure())
             show_row(name, found[-1])
         self.runs[name] = found
-        return {key: statistics.median(run[key] for run in found) for key in found[0]}
+        return _medians(found)
+
+    def in_turns(self, one: tuple[str, Callable[[], Figures]], other: tuple[str, Callable[[], Figures]]) -> Compared:
+        """Measure two things in turns, several times: what else the machine does is done to both.
+
+        Args:
+            one, other: the name of each, and how it is measured.
+        """
+        pairs = []
+        for _ in range(self.options.runs):
+            pair = (one[1](), other[1]())
+            for (name, _), figures in zip((one, other), pair, strict=True):
+                show_row(name, figures)
+                self.runs.setdefault(name, []).append(figures)
+            pairs.append(pair)
+        ratios = [{key: after[key] / before[key] for key in after if before.get(key)} for before, after in pairs]
+        return Compared(_medians([pair[0] for pair in pairs]), _medians([pair[1] for pair in pairs]), _medians(ratios))
 
     def add_to_curve(self, name: str, row: Figures) -> None:
         """Keep what was found at one size."""
@@ -69,6 +85,23 @@ class Run:
         """How many times as much the largest size has as the smallest."""
         rows = self.curves[curve]
         return rows[-1][key] / rows[0][key]
+
+
+class Compared(NamedTuple):
+    """Two things that were measured in turns.
+
+    Attributes:
+        one, other: the median of each figure.
+        ratio: the median of the other's over the one's, turn by turn.
+    """
+
+    one: Figures
+    other: Figures
+    ratio: Figures
+
+
+def _medians(found: Sequence[Figures]) -> Figures:
+    return {key: statistics.median(each[key] for each in found) for key in found[0]}
 
 
 class Spent:

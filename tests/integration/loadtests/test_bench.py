@@ -152,3 +152,21 @@ def test_a_quick_look_has_the_smallest_size_and_one_that_is_not_too_large() -> N
     assert parse(["--quick", "--threads", "5,7000000"]).threads == (5,)
     assert parse(["--quick", "--threads", "5000000"]).threads == (5_000_000,)
     assert parse([]).threads[-1] == 10_000_000
+
+
+def test_nine_links_beside_a_slow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "SLOW_S", 0.5)
+    run = a_run(tmp_path, "slow")
+    standing.slow(run)
+    assert {len(run.runs[f"nine links, a {speed} tenth"]) for speed in ("quick", "slow")} == {1}
+    assert run.figures["nine_links_beside_a_slow_one"] > 0
+    assert run.figures["nine_links_cpu_beside_a_slow_one"] > 0
+
+
+def test_what_is_measured_in_turns_is_compared_turn_by_turn(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    run.options.runs = 3
+    ones, others = iter([1.0, 10.0, 2.0]), iter([2.0, 30.0, 8.0])
+    compared = run.in_turns(("one", lambda: {"x": next(ones)}), ("other", lambda: {"x": next(others)}))
+    assert (compared.one["x"], compared.other["x"], compared.ratio["x"]) == (2.0, 8.0, 3.0)
+    assert [row["x"] for row in run.runs["other"]] == [2.0, 30.0, 8.0]
