@@ -7,6 +7,7 @@ threads by SQL (``loadtests.stock``).
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,9 @@ APART = 1_000_000  # customers of a link: the three digits before them are the l
 FEWEST_KNOWN = 10_000  # threads from which on texts that find theirs are measured: with fewer, customers wait in line
 LOOK_S = 5.0  # how long links are watched that have nothing to do
 IMPORT_S = 1200
+THREAD_OCTETS = (
+    1000  # of disk for a thread with its event and indexes: 450 in SQLite, and as much while indexes are made
+)
 LINK = """
 [[link]]
 name = "link{at}"
@@ -145,6 +149,12 @@ def import_numbers(place: Place, first: int, last: int) -> float:
 def threads(run: Run) -> None:
     """Texts of new customers, and of customers whose thread is open, with more and more open threads in the store."""
     there = 0
+    needed, free = run.options.threads[-1] * THREAD_OCTETS, shutil.disk_usage(run.directory).free
+    if needed > free:
+        raise ToolFailed(
+            f"{run.options.threads[-1]:,} threads take about {needed / 1e9:.1f} GB and {run.directory.parent} has "
+            f"{free / 1e9:.1f} GB left: name smaller --threads, or set TMPDIR to where there is room"
+        )
     place = run.place()
     with HubProcess(place):
         pass

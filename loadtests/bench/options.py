@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loadtests.processes import ROOT
@@ -44,6 +45,19 @@ def sizes(words: str) -> tuple[int, ...]:
     return found
 
 
+def _at_least(least: float, kind: type[int] | type[float]) -> Callable[[str], float]:
+    def read(words: str) -> float:
+        try:
+            value = kind(words)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{words!r}: write a number of {least:g} or more")
+        return value
+
+    return read
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.bench",
@@ -54,13 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--store", choices=("sqlite", "postgresql"), default="sqlite", help="a private one, thrown away"
     )
-    parser.add_argument("--count", type=int, default=100_000, help="messages of one measurement")
-    parser.add_argument("--runs", type=int, default=3, help="repetitions, whose median counts")
-    parser.add_argument("--half-s", type=float, default=8.0, help="seconds of one measurement at a share of the peak")
-    parser.add_argument("--idle-s", type=float, default=30.0, help="seconds of looking at idle binds")
-    parser.add_argument("--queued", type=int, default=MILLION, help="messages of the long queue; 0 skips it")
-    parser.add_argument("--backlog", type=int, default=MILLION, help="messages that an outage leaves; 0 skips it")
-    parser.add_argument("--live-rate", type=float, default=2000.0, help="texts a second beside the backlog")
+    parser.add_argument("--count", type=_at_least(BINDS, int), default=100_000, help="messages of one measurement")
+    parser.add_argument("--runs", type=_at_least(1, int), default=3, help="repetitions, whose median counts")
+    parser.add_argument(
+        "--half-s", type=_at_least(0.1, float), default=8.0, help="seconds of one measurement at a share of the peak"
+    )
+    parser.add_argument("--idle-s", type=_at_least(0.1, float), default=30.0, help="seconds of looking at idle binds")
+    parser.add_argument(
+        "--queued", type=_at_least(0, int), default=MILLION, help="messages of the long queue; 0 skips it"
+    )
+    parser.add_argument(
+        "--backlog", type=_at_least(0, int), default=MILLION, help="messages that an outage leaves; 0 skips it"
+    )
+    parser.add_argument(
+        "--live-rate", type=_at_least(10, float), default=2000.0, help="texts a second beside the backlog"
+    )
     parser.add_argument("--links", type=sizes, default=(1, 10, 100, 300), metavar="N,N", help="numbers of links")
     parser.add_argument(
         "--numbers",

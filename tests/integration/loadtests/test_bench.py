@@ -170,3 +170,19 @@ def test_what_is_measured_in_turns_is_compared_turn_by_turn(tmp_path: Path) -> N
     compared = run.in_turns(("one", lambda: {"x": next(ones)}), ("other", lambda: {"x": next(others)}))
     assert (compared.one["x"], compared.other["x"], compared.ratio["x"]) == (2.0, 8.0, 3.0)
     assert [row["x"] for row in run.runs["other"]] == [2.0, 30.0, 8.0]
+
+
+def test_threads_that_the_disk_has_no_room_for_are_refused_before_they_are_written(tmp_path: Path) -> None:
+    run = a_run(tmp_path, "threads")
+    run.options.threads = (10, 10**15)
+    with pytest.raises(ToolFailed, match="smaller --threads"):
+        growth.threads(run)
+
+
+@pytest.mark.parametrize(
+    "words", ["--runs 0", "--count 1", "--count x", "--half-s nan", "--backlog -1", "--idle-s inf"]
+)
+def test_a_load_that_measures_nothing_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(words.split())
+    assert "or more" in capsys.readouterr().err
