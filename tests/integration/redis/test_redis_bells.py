@@ -13,7 +13,7 @@ from ops import redis_link
 from ops.redis_bells import EVERYTHING, MOST_NAMES, RedisBells
 from ops.redis_link import RedisLink
 from tests.fixtures_redis import RedisServer
-from tests.integration.redis.conftest import said, until
+from tests.integration.redis.conftest import PATIENCE_S, said, until
 
 Links = Callable[..., RedisLink]
 
@@ -110,7 +110,7 @@ async def test_an_answer_that_fails_does_not_end_the_bells(links: Links, redis_s
 async def test_after_an_outage_all_is_looked_at(
     links: Links, redis_server: RedisServer, how: str, monkeypatch: pytest.MonkeyPatch, lines: Any
 ) -> None:
-    monkeypatch.setattr(redis_link, "QUIET_S", 0.3)
+    monkeypatch.setattr(redis_link, "QUIET_S", 0.5)
     monkeypatch.setattr(redis_link, "HEAR_S", 0.1)
     monkeypatch.setattr(redis_link, "ANSWER_S", 0.5)
     async with nodes(links, redis_server.url) as made:
@@ -127,6 +127,8 @@ async def test_after_an_outage_all_is_looked_at(
             redis_server.thaw()
         await until(lambda: all(node.bells.is_heard for node in made), "subscribed again")
         await until(lambda: all(EVERYTHING in node.heard for node in made), "the look after it")
-        made[1].bells.ring(["link:zulu"])
-        await until(lambda: made[0].has_heard("link:zulu"))
+        with trio.fail_after(PATIENCE_S):
+            while not made[0].has_heard("link:zulu"):  # one may be lost: on a busy machine subscriptions fall again
+                made[1].bells.ring(["link:zulu"])
+                await trio.sleep(0.05)
     assert len(said(lines, "redis does not answer")) >= 2
