@@ -575,7 +575,7 @@ _REDIS = tuple(
             "smshub_redis_stream_events_total",
             COUNTER,
             ("result",),
-            "events for the [stream](feed-stream.md): added, repeated (it had them), refused (it has others instead)",
+            "events for the [stream](feed-stream.md): added, repeated (it had them), refused (others are there)",
             "any refused: the stream is another store's, or the store was set back; the log says what to do",
             only="`[redis] feed_stream` is on, on the node that relays",
         ),
