@@ -81,9 +81,7 @@ async def test_its_users_may_do_what_they_must_and_no_more(
             while not await binds.is_locked("agg", "192.0.2.1"):  # noqa: ASYNC110
                 await trio.sleep(0.02)
         await store.commit([feed.outbox(store, 1, [("message", 7)])])
-        with redis.Redis(
-            port=port, protocol=2, username="console", password=CONSOLE, decode_responses=True, driver_info=None
-        ) as console:
+        with redis.Redis(port=port, protocol=2, username="console", password=CONSOLE, decode_responses=True) as console:
             await until(lambda: console.xlen("smshub:feed") == 1)
             with pytest.raises(redis.exceptions.NoPermissionError):
                 console.xadd("smshub:feed", {"event": "message"})
