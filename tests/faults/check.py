@@ -86,11 +86,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         patience_s: an answer that is later than this may have been too late for the hub, and leaves a doubt. Well below
             the response timeout of its links; 0 where that is short: then the journal alone says what was in doubt.
         notice_s: a hub may know of a session's end so much earlier than the sink.
+        overtake_s: a text that was acknowledged, over another session, so shortly before one was sent may come after it:
+            of what is taken in by another node, a node hears a moment later (docs/discussion/many-nodes.md).
     """
 
     one_hub: bool = True
     patience_s: float = 1.0
     notice_s: float = 5.0
+    overtake_s: float = 0.0
 
 
 class Journalled(msgspec.Struct, frozen=True):
@@ -225,6 +228,7 @@ class Checker:
         self.tally = Tally()
         self._rules = rules or Rules()
         self._patience, self._notice = int(self._rules.patience_s * 1e9), int(self._rules.notice_s * 1e9)
+        self._overtake = int(self._rules.overtake_s * 1e9)
         self._found: list[Violation] = []
         self._texts: dict[str, _Text] = {}
         self._lanes: dict[str, _Lane] = {}
@@ -449,7 +453,7 @@ class Checker:
         """A text's turn has come: nothing that had to wait for it may have been before it."""
         about, before = f"lane {text.lane}", lane.latest_begun
         lane.seen.add(text.name)
-        if before is not None and text.ended < before.begun:
+        if before is not None and text.ended + self._overtake < before.begun:
             words = f"{text.name} came after {before.name}, which was sent when {text.name} was acknowledged"
             self._say(Kind.ORDER, about, words)
         if before is None or text.begun > before.begun:
@@ -625,6 +629,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--journal", default="", help="the store's URL; no daemon needs to run on it")
     parser.add_argument("--several-hubs", action="store_true", help="several nodes took the texts in")
     parser.add_argument("--patience", type=float, default=1.0, help="seconds after which an answer is late (1)")
+    parser.add_argument("--overtake", type=float, default=0.0, help="seconds within which nodes may mix up (0)")
     options = parser.parse_args(arguments)
     journal = names = None
     if options.journal:
@@ -632,7 +637,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         book = read_book(options.journal)
         journal, names = book.texts, book.name_of_id
-    rules = Rules(one_hub=not options.several_hubs, patience_s=options.patience)
+    rules = Rules(one_hub=not options.several_hubs, patience_s=options.patience, overtake_s=options.overtake)
     try:
         found, tally = check(read(options.histories), journal, names, rules)
     except (BadHistory, OSError) as error:

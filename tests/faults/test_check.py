@@ -224,6 +224,16 @@ def test_order_is_of_acknowledgement_whatever_died_meanwhile() -> None:
     assert words in story.found(rules=SEVERAL)
 
 
+def test_nodes_may_mix_up_what_came_at_nearly_the_same_time_where_the_rules_say_so() -> None:
+    story = (
+        Story().text(ONE).note("other", "bind", "ok").send(TWO, who="other").ok(TWO, who="other").take(TWO).take(ONE)
+    )
+    assert story.found(rules=Rules(one_hub=False, overtake_s=0.1)) == []
+    assert [kind for kind, *_ in map(msgspec.structs.astuple, story.violations(rules=SEVERAL))] == [Kind.ORDER]
+    story = Story().text(ONE).wait(0.2).send(TWO, who="other").ok(TWO, who="other").take(TWO).take(ONE)
+    assert story.found(rules=Rules(one_hub=False, overtake_s=0.1)) != []
+
+
 def test_of_what_was_under_way_at_the_same_time_over_two_sessions_either_may_be_first() -> None:
     story = Story().send(ONE).send(TWO, who="other").ok(TWO, who="other").ok(ONE).take(TWO).take(ONE)
     assert story.found(rules=SEVERAL) == []
