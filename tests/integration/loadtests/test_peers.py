@@ -8,6 +8,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,14 @@ from loadtests.processes import ROOT, Tool, ToolFailed
 
 MESSAGES = 60
 WITHIN_S = 60.0
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and not only waits to be waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ def test_texts_go_through_once_and_nothing_stays(kind: type[Gateway], carrier: T
         assert run.delivered_per_s > 0
         assert 0 < run.ack_p50_ms <= run.ack_p99_ms
     assert pids
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in pids if is_running(pid)]
 
 
 def test_a_text_that_is_refused_is_no_measurement(carrier: Tool, tmp_path: Path) -> None:
@@ -153,13 +162,14 @@ def test_a_process_is_counted_and_killed_with_its_children(tmp_path: Path) -> No
     pids: list[int] = []
     while len(pids) < 3:  # bash, its subshell and the sleep
         assert process.child.poll() is None
+        time.sleep(0.02)
         pids = tree(process.child.pid)
     assert pids[0] == process.child.pid
+    assert all(is_running(pid) for pid in pids)
     assert tree_cpu_s(process.child.pid) >= 0
     process.kill()
-    for pid in pids[1:]:  # whose parent is gone, so that somebody else waits for them: they may be zombies
-        stat = Path(f"/proc/{pid}/stat")
-        assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+    while any(is_running(pid) for pid in pids):  # each was sent the signal that none can refuse
+        time.sleep(0.02)
     assert tree(os.getpid())[0] == os.getpid()
 
 
@@ -170,4 +180,4 @@ def test_jasmin_with_its_broker(carrier: Tool, tmp_path: Path, pytestconfig: pyt
     with Jasmin(tmp_path, carrier) as gateway:
         assert gateway.measure(MESSAGES, 0).cpu_s_per_1000 > 0
         pids = [pid for process in gateway.processes for pid in tree(process.child.pid)]
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in pids if is_running(pid)]
