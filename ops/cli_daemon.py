@@ -31,20 +31,28 @@ from store.migrations import current_revision, head_revision
     help="N processes behind one port, on one PostgreSQL. Number I of them, from 0, is node node.id + I; its metrics "
     "and control interface are at their ports + I.",
 )
+@click.option(
+    "--ports-apart",
+    is_flag=True,
+    help="With --processes: each has its own ports for accounts too, smpp.port + I and smpp.tls_port + I, for a "
+    "balancer in front.",
+)
 @click.option("--hold-on-to", type=int, hidden=True, help="Descriptor of a pipe: end when its other end closes.")
 @config_options
-def run(config: Config, demo: bool, several: int | None, hold_on_to: int | None) -> None:
+def run(config: Config, demo: bool, several: int | None, ports_apart: bool, hold_on_to: int | None) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     if demo:
         if several is not None:
             raise CommandRefused("--processes: the demonstration is one process")
         sys.exit(trio.run(run_stage, Path("var/demo"), click.echo))
+    if ports_apart and several is None:
+        raise CommandRefused("--ports-apart: say how many by --processes N; one daemon has one port")
     is_node = config.cluster.enabled and several is None
     logs.configure(config.log.level, config.log.format, node=config.node.id if is_node else None)
     with refusals_told():
         if several is not None:
-            check_processes(config, several)
-            sys.exit(trio.run(run_processes, config, several))
+            check_processes(config, several, apart=ports_apart)
+            sys.exit(trio.run(partial(run_processes, config, several, apart=ports_apart)))
         if hold_on_to is not None:
             end_with(hold_on_to)
         try:

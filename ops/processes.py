@@ -1,9 +1,10 @@
-"""``smshub run --processes N``: several processes of one hub on one machine, behind one port, on one PostgreSQL.
+"""``smshub run --processes N``: several processes of one hub on one machine, on one PostgreSQL.
 
-The process that was started serves nothing: it starts N others, each the same command with some settings of its own
-(``overrides_of``), and keeps them running (``ops.crew``). Each is a node: a process of a daemon that knows others
-(``cluster.enabled``). To the service manager it is one service; to its processes it is the service manager: each tells
-it, on a socket of its own and in systemd's words, when it serves, reloads, stops and lives.
+They are behind one port, or each behind its own (``apart``). The process that was started serves nothing: it starts N
+others, each the same command with some settings of its own (``overrides_of``), and keeps them running (``ops.crew``).
+Each is a node: a process of a daemon that knows others (``cluster.enabled``). To the service manager it is one service;
+to its processes it is the service manager: each tells it, on a socket of its own and in systemd's words, when it
+serves, reloads, stops and lives.
 
 **The end.** SIGTERM is passed on: all drain at once, and this process ends when the last has. A second one, or
 ``STOP_S`` more than they may drain, ends them at once. When this process itself is gone, however it ended, so are they:
@@ -50,31 +51,44 @@ Command = Callable[[int, int], Sequence[str]]
 # --- what each process is given ---------------------------------------------------------------------------------------
 
 
-def overrides_of(config: Config, number: int) -> dict[str, str]:
+def overrides_of(config: Config, number: int, *, apart: bool = False) -> dict[str, str]:
     """The settings that a process has of its own, in words.
 
     Args:
         config: of the command.
         number: of the process, from 0.
+        apart: each has ports of its own for accounts too, instead of one for all.
 
     Returns: all ``--set`` of its command.
     """
     own = {
-        "node.id": config.node.id + number,
+        "node.id": str(config.node.id + number),
         "cluster.enabled": "true",
-        "smpp.reuse_port": "true",
-        "metrics.port": config.metrics.port and config.metrics.port + number,
-        "api.port": config.api.port and config.api.port + number,
+        "smpp.reuse_port": str(not apart).lower(),
     }
-    return dict(config.overrides) | {name: str(value) for name, value in own.items()}
+    for name, first in _ports(config).items():
+        if apart or not name.startswith("smpp."):
+            own[name] = str(first + number if first else 0)
+    return dict(config.overrides) | own
 
 
-def check_processes(config: Config, count: int) -> None:
+def _ports(config: Config) -> dict[str, int]:
+    """The settings of ports, and the first process's."""
+    return {
+        "smpp.port": config.smpp.port,
+        "smpp.tls_port": config.smpp.tls_port,
+        "metrics.port": config.metrics.port,
+        "api.port": config.api.port,
+    }
+
+
+def check_processes(config: Config, count: int, *, apart: bool = False) -> None:
     """Refuse what cannot be several processes.
 
     Args:
         config: of the command.
         count: of processes.
+        apart: see ``overrides_of``.
 
     Raises: ConfigErrors, with every reason.
     """
@@ -84,30 +98,28 @@ def check_processes(config: Config, count: int) -> None:
     if config.store.url.startswith("sqlite"):
         errors.append("SQLite is for one process: set store.url to 'postgresql://…'")
     taken: dict[int, str] = {}
-    for name, port in (("smpp.port", config.smpp.port), ("smpp.tls_port", config.smpp.tls_port)):
-        if port:
-            taken[port] = name
-    for number in range(min(count, MOST)):
-        for name, first in (("metrics.port", config.metrics.port), ("api.port", config.api.port)):
+    for name, first in _ports(config).items():
+        shared = name.startswith("smpp.") and not apart
+        for number in range(1 if shared else min(count, MOST)):
             port = first + number
-            if not first:
-                continue
-            if port > 0xFFFF:
+            if first and port > 0xFFFF:
                 errors.append(f"{name} = {first}: there is no port for process {number}, {port} is beyond 65535")
-            elif port in taken:
+            elif first and port in taken:
                 errors.append(f"{name} = {first}: process {number} would have {port}, which is {taken[port]}")
-            taken.setdefault(port, f"{name} of process {number}")
+            elif first:
+                taken[port] = name if shared else f"{name} of process {number}"
     if not errors:
-        load_config(config.path or None, overrides_of(config, count - 1))  # whose numbers are the greatest
+        # Of the last, whose numbers are the greatest.
+        load_config(config.path or None, overrides_of(config, count - 1, apart=apart))
         return
     raise ConfigErrors(config.path, [ConfigError(0, "--processes", why) for why in errors])
 
 
-def command_of(config: Config, number: int, descriptor: int) -> list[str]:
+def command_of(config: Config, number: int, descriptor: int, *, apart: bool = False) -> list[str]:
     """The command line of a process. ``-P``: a folder that it is started in must not give it its modules."""
     words = [sys.executable, "-P", "-m", "ops.cli", "run", "--hold-on-to", str(descriptor)]
     words += ["--config", config.path] if config.path else []
-    return words + [f"--set={name}={value}" for name, value in overrides_of(config, number).items()]
+    return words + [f"--set={name}={value}" for name, value in overrides_of(config, number, apart=apart).items()]
 
 
 # --- in each process --------------------------------------------------------------------------------------------------
@@ -314,14 +326,15 @@ def _pipe() -> Iterator[int]:
         os.close(writing)
 
 
-async def run_processes(config: Config, count: int) -> int:
+async def run_processes(config: Config, count: int, *, apart: bool = False) -> int:
     """Run several processes until SIGTERM or SIGINT. SIGHUP makes them read their file again.
 
     Args:
         config: checked, by ``check_processes`` as well.
         count: how many.
+        apart: see ``overrides_of``.
 
     Returns: the exit status: 0 when all ended in order, after they were told to.
     """
-    foreman = Foreman(partial(command_of, config), count, config.node.id, config.limits.drain_s)
+    foreman = Foreman(partial(command_of, config, apart=apart), count, config.node.id, config.limits.drain_s)
     return await foreman.run()

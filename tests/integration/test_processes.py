@@ -62,8 +62,8 @@ class Service:
         words: what the manager was told, in order.
     """
 
-    def __init__(self, folder: Path, url: str, new_port: Callable[[], int], silence_s: int = 60):
-        self.port = new_port()
+    def __init__(self, folder: Path, url: str, new_port: Callable[[], int], *more: str, silence_s: int = 60):
+        self.port = _pair(new_port)
         self.metrics_port = _pair(new_port)
         self._log = folder / "log"
         blocks = read_page(PAGE).blocks
@@ -79,7 +79,7 @@ class Service:
             assert words in text
             text = text.replace(words, meant)
         (folder / shown.file).write_text(text)
-        program, *self._words = command.line.split()
+        program, *self._words = [*command.line.split(), *more]
         assert program == "smshub"
         self.words: list[str] = []
         self._folder = folder
@@ -227,8 +227,18 @@ def test_two_processes_are_one_service(
 def test_a_frozen_process_is_replaced_and_all_go_with_the_one_that_started_them(
     tmp_path: Path, postgres_url: str, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    with Service(tmp_path, postgres_url, unused_tcp_port_factory, silence_s=5).running() as service:
+    """With ports apart, which is told by the way: a bind at each port comes to the node of that port."""
+
+    async def binds(service: Service) -> None:
+        for number in (0, 1):
+            async with Peer(await trio.open_tcp_stream("127.0.0.1", service.port + number)) as peer:
+                assert await peer.bind() == S.ESME_ROK
+
+    apart = Service(tmp_path, postgres_url, unused_tcp_port_factory, "--ports-apart", silence_s=5)
+    with apart.running() as service:
         service.wait_ready()
+        trio.run(binds, service)
+        assert [line["node"] for line in service.said("smpp bound")] == list(NODES)
         frozen = service.serves()[1]
         os.kill(frozen, signal.SIGSTOP)
         service.until(lambda: not _is_alive(frozen), "it is killed")
@@ -292,7 +302,7 @@ POSTGRES = "[store]\nurl = 'postgresql://hub@db/hub'\n"
         (POSTGRES, 65, "65: must be 1 to 64"),
         (POSTGRES + "[metrics]\nport = 65530", 8, "there is no port for process 6, 65536 is beyond 65535"),
         (POSTGRES + "[metrics]\nport = 2773", 3, "process 2 would have 2775, which is smpp.port"),
-        (POSTGRES + "[api]\nport = 9466", 4, "process 2 would have 9466, which is api.port of process 0"),
+        (POSTGRES + "[api]\nport = 9466", 4, "process 0 would have 9466, which is metrics.port of process 2"),
         (POSTGRES + "[node]\nid = 1022", 2, "node.id"),
     ],
 )
@@ -302,12 +312,25 @@ def test_what_cannot_be_several_processes_is_refused(text: str, count: int, why:
     assert why in str(refused.value)
 
 
+def test_ports_apart_must_be_free_as_well() -> None:
+    text = POSTGRES + "[smpp]\nport = 9462\ntls_port = 3550\ntls_cert_file = 'c'\ntls_key_file = 'k'"
+    with pytest.raises(
+        ConfigErrors, match=r"metrics\.port = 9464: process 0 would have 9464, which is smpp\.port of pro"
+    ):
+        check_processes(_config(text), 3, apart=True)
+    with pytest.raises(
+        ConfigErrors, match=r"smpp\.tls_port = 2777: process 0 would have 2777, which is smpp\.port of pro"
+    ):
+        check_processes(_config(text.replace("9462", "2775").replace("3550", "2777")), 3, apart=True)
+
+
 def test_the_command_refuses_with_the_reason_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "f.toml").write_text("")
     for words, why in (
         (["--config", str(tmp_path / "f.toml"), "--processes", "2"], "SQLite is for one process"),
         (["--demo", "--processes", "2"], "the demonstration is one process"),
         (["--processes", "0"], "0 is not in the range 1<=x<=64"),
+        (["--ports-apart"], "--ports-apart: say how many by --processes N"),
         (["--hold-on-to", "999"], "Bad file descriptor"),
     ):
         result = CliRunner().invoke(main, ["run", *words])
@@ -328,6 +351,9 @@ def test_each_process_has_settings_of_its_own(tmp_path: Path) -> None:
         "smpp.reuse_port": "true",
         "api.port": "8002",
     }
+    apart = overrides_of(config, 1, apart=True)
+    assert (apart["smpp.port"], apart["smpp.tls_port"], apart["smpp.reuse_port"]) == ("2776", "0", "false")
+    check_processes(config, 3, apart=True)
     off = _config(POSTGRES + "[metrics]\nport = 0")
     assert (overrides_of(off, 1)["metrics.port"], overrides_of(off, 1)["api.port"]) == ("0", "0")
     command = command_of(config, 1, 5)
