@@ -86,7 +86,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         patience_s: an answer that is later than this may have been too late for the hub, and leaves a doubt. Well below
             the response timeout of its links; 0 where that is short: then the journal alone says what was in doubt.
         notice_s: a hub may know of a session's end so much earlier than the sink.
-        overtake_s: a text that was acknowledged so shortly before another was sent, over another session, may come after
+        overtake_s: a text that was acknowledged so shortly before another was sent, over another session, may follow
             it: of what is taken in by another node, a node hears a moment later (docs/discussion/many-nodes.md).
     """
 
