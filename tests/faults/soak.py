@@ -19,6 +19,7 @@ import trio
 
 from smpp.constants import CommandStatus
 from smpp.pdu import PDU
+from tests.faults.check import Rules
 from tests.faults.peers import Answered, Carrier, Load
 from tests.faults.process import AGGREGATED, LINK_PASSWORD, NUMBER, until
 from tests.faults.scene import Scene, open_scene
@@ -258,6 +259,7 @@ async def open_soak(
     async with open_scene(folder, url, new_port, seed, start=False, link=QUICK_LINK, tail=tail) as scene:
         await scene.add_carrier(port)
         scene.load = SteadyLoad(scene, per_s)
+        scene.rules = Rules(patience_s=0.0)  # what is slow for these links is not slow for a busy machine
         await scene.daemon.start()
         await scene.wait_up()
         yield scene
