@@ -287,8 +287,8 @@ class FeedStream:
         self._foreign_until = ends[0] if ends[0] > last else 0
         if self._foreign_until:
             self._say_foreign(ends, last)
-        elif not is_new and ends < (position, 0):
-            # Whether by a loss, or because the relay did not hold what it could not relay.
+        elif ends < (position, 0) and (not is_new or ends > NOTHING):
+            # By a loss, or because the relay did not hold what it could not relay, or was not wanted for a while.
             await self._go_back(ends)
 
     async def _check(self) -> None:

@@ -317,6 +317,11 @@ async def test_what_the_relay_is_not_wanted_for_is_not_kept(
 ) -> None:
     async with relaying(FeedStream(store, links(redis_server.url), Clock())):
         await until_position(store, lambda at: at is not None)
+        await messages(store, 0, 30)
+        await until_relayed(store, redis_server)
     await forget_stream(store)
     await forget_stream(store)
     assert await position(store) is None
+    await messages(store, 30, 30)
+    async with relaying(FeedStream(store, links(redis_server.url), Clock())):  # wanted again: what it missed is there
+        await until_relayed(store, redis_server)
