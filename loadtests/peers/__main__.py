@@ -159,15 +159,18 @@ def main() -> None:
         shutil.rmtree(directory, ignore_errors=True)
     rows = measured.rows()
     versions = sorted({*measured.versions.values(), f"CPython {platform.python_version()}"})
+    loads = [round(run.load_average, 1) for row in rows for run in row.runs]
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(("python -m loadtests.peers", *sys.argv[1:])),
         "versions": versions,
         "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
+        "load_average": loads,
     }
     print("\n".join(("", *comparison(rows), "", *figures(rows), "")))
     print(f"{about['command']}, {about['at']}: {', '.join(versions)}; {about['cores']} cores")
+    if loads:
+        print(f"load average {min(loads):.1f} to {max(loads):.1f}")
     whole = {
         "about": about,
         "rows": [report(row) for row in rows],
