@@ -72,7 +72,7 @@ class Play:
         self.broken: list[str] = []
         self.environment = StagedEnvironment(user_classes=list(ALL), dispatcher_class=ExactDispatcher)
         self.environment.shape_class = ScenarioShape(self.environment, self._begin, ready_s)
-        self.environment.events.test_stop.add_listener(lambda **_: self._conclude())
+        self.environment.events.test_stop.add_listener(lambda **_: self._end())
         self.runner: LocalRunner = self.environment.create_local_runner()
         self._cpu_s = 0.0
         self._hub_cpu_s = 0.0
@@ -104,6 +104,12 @@ class Play:
         self._say = lambda _: None
         self.stop()
 
+    def _end(self) -> None:
+        try:
+            self._conclude()
+        finally:  # locust logs what goes wrong here and goes on; who waits must not wait for ever
+            self._over.set()
+
     def _conclude(self) -> None:
         stage, stats = self.environment.stage, self.environment.stats
         now = time.monotonic()
@@ -112,6 +118,7 @@ class Play:
             hub_cpu_s = self.hub.cpu_s() - self._hub_cpu_s
         elif self.hub is not None:
             stage.troubles.append("the hub ended")
+        under_way = stage.under_way
         stage.close()
         troubles = stage.troubles + [
             f"the tool itself failed: {each['msg']}" for each in self.runner.exceptions.values()
@@ -123,6 +130,7 @@ class Play:
             requests=stats.total.num_requests,
             p99_ms={_name(entry): float(entry.get_response_time_percentile(0.99)) for entry in stats.entries.values()},
             settled=stage.settled,
+            under_way=under_way,
             drained_s=now - stage.ended if stage.ended else 0.0,
             strange=stage.books.strange,
             leftovers=stage.books.leftovers,
@@ -134,7 +142,6 @@ class Play:
         )
         self.broken = broken_bounds(self.found, self.scenario.bounds)
         self._say(self)
-        self._over.set()
 
     def report(self) -> list[str]:
         """All that is said at the end of a run."""
@@ -234,6 +241,8 @@ def play(options: argparse.Namespace, scenario: Scenario) -> int:
             run.stop()
         progress.kill()
         run.runner.quit()
+        if run.found is None:
+            return 2
         return 1 if run.broken else 0
 
 

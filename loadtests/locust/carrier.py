@@ -225,6 +225,9 @@ class Carrier:
 
     def _push(self) -> None:
         for session in self._bound:
+            # One that is falling is still here while its unanswered requests come back: they would go down with it.
+            if session.is_over:
+                continue
             while self._queue and not self._resting and len(session.pending) < self._script.window:
                 parcel = self._queue.popleft()
                 now = time.monotonic()

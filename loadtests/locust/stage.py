@@ -92,8 +92,17 @@ class Stage:
     @property
     def is_settled(self) -> bool:
         """Nothing is under way any more."""
-        owed = self.carrier.owed + self.desk.owed + self.account.owed
-        return not owed and not self.books.waiting
+        return not self.under_way
+
+    @property
+    def under_way(self) -> dict[str, int]:
+        """What is still to come or to be answered, by who waits for it; nothing of what there is none of."""
+        counts = {
+            "answers or receipts that applications wait for": self.account.owed,
+            "requests that the carrier has for the hub": self.carrier.owed,
+            "answers at the desk": self.desk.owed,
+        } | {f"acknowledged {flow.name}": flow.waiting for flow in self.books.flows}
+        return {what: count for what, count in counts.items() if count}
 
     def begin(self) -> None:
         """The first phase begins."""

@@ -32,6 +32,7 @@ class Findings(msgspec.Struct, frozen=True):
         failures: requests that failed; ``requests``: all.
         p99_ms: of each measure that was taken.
         settled: whether all that was acknowledged had arrived when the drain ended.
+        under_way: what had not, in words, and how much of it.
         drained_s: how long the drain took.
         strange: texts that reached carrier or desk and bore no label of ours.
         leftovers: texts that an earlier run had left in the hub.
@@ -47,6 +48,7 @@ class Findings(msgspec.Struct, frozen=True):
     requests: int
     p99_ms: Mapping[str, float]
     settled: bool
+    under_way: Mapping[str, int]
     drained_s: float
     strange: int
     leftovers: int
@@ -73,7 +75,8 @@ def broken_bounds(found: Findings, bounds: Bounds) -> list[str]:
             where = ", ".join(f"{account.flow} {getattr(account, word)}" for account in found.accounts)
             broken.append(f"{word}: {count}, at most {most} ({where})")
     if not found.settled and not found.interrupted and not found.troubles:
-        broken.append(f"after {found.drained_s:.0f} s of drain something was still under way")
+        what = ", ".join(f"{count} {words}" for words, count in found.under_way.items())
+        broken.append(f"after {found.drained_s:.0f} s of drain this was still under way: {what}")
     if found.failures > bounds.failures:
         broken.append(f"failed requests: {found.failures}, at most {bounds.failures}")
     if found.arrived < bounds.arrived:

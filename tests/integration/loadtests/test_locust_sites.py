@@ -47,6 +47,10 @@ def test_a_carrier_that_is_down_is_gone_and_what_the_hub_may_not_know_is_in_doub
     assert carrier["owed"] == 0
 
 
+def test_what_fell_with_a_session_goes_by_the_next_in_its_order(happened: dict[str, Any]) -> None:
+    assert happened["carrier"]["unanswered"] == ["q000100000002", "q000100000003", "q000100000004"]
+
+
 def test_a_desk_knows_who_knows_the_secret(happened: dict[str, Any]) -> None:
     assert happened["desk"]["stranger"] == [False, 1]
     assert happened["desk"]["second"]
