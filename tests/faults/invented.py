@@ -49,7 +49,7 @@ class Invention:
         names: ids of receipts to senders that only the journal can name.
     """
 
-    def __init__(self, seed: int, texts: int = 40, *, several_hubs: bool = False, is_calm: bool = False) -> None:
+    def __init__(self, seed: int, texts: int = 30, *, several_hubs: bool = False, is_calm: bool = False) -> None:
         self._chance = random.Random(seed)
         self._several, self._is_calm = several_hubs, is_calm
         self._now = 1_000_000_000

@@ -100,7 +100,13 @@ def test_the_clock_jumps_and_the_other_one_does_not(tmp_path: Path) -> None:
         assert abs(drift_s) < HOUR_S / 2
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In the long form on both databases."""
+    if "database" in metafunc.fixturenames:
+        both = int(metafunc.config.getoption("--scale")) > 1
+        metafunc.parametrize("database", ["sqlite", "postgresql"] if both else ["sqlite"])
+
+
 async def test_a_clock_that_jumps_holds_up_nothing(
     database: str,
     tmp_path: Path,
