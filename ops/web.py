@@ -158,14 +158,15 @@ async def serve(
         try:
             task_status.started(listeners[0].socket.getsockname()[1])
 
-            def take(found: socket.socket, address: str) -> None:
+            def take(found: socket.socket, address: str) -> bool:
                 source = source_of(address)
                 visit = door.admit(source, True, trio.current_time())
                 if isinstance(visit, Refusal):
                     reset(found)
-                    return
+                    return False
                 door.leave(visit)  # places are counted here, and given by other rules
                 handlers.start_soon(handle, trio.SocketStream(trio.socket.from_stdlib_socket(found)), source)
+                return True
 
             lines = LogLines()
 

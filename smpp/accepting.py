@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import trio
 
 ACCEPTS_A_TURN: Final = 64
+REFUSAL_S: Final = 0.000_25  # rest for each that was not wanted: a flood has a quarter of a core for its refusals
 NO_ROOM_S: Final = 0.1  # between two tries when the system has no descriptors or memory left
 
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -27,14 +28,14 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 async def accept_all(
     listener: trio.SocketListener,
-    take: Callable[[socket.socket, str], None],
+    take: Callable[[socket.socket, str], bool],
     no_room: Callable[[OSError], None],
 ) -> NoReturn:
     """Give each connection to ``take`` until cancelled; then the listener is closed.
 
     Args:
         listener: of a port.
-        take: is given a connected socket, which it owns, and the peer's address.
+        take: is given a connected socket, which it owns, and the peer's address. Returns: whether it was wanted.
         no_room: is told when the system has no descriptors or memory for another one; tried again until it has.
     """
     # A socket of the system's own kind on the same port: trio's takes one connection a turn.
@@ -43,26 +44,32 @@ async def accept_all(
             plug.setblocking(False)
             while True:
                 await trio.lowlevel.wait_readable(plug)
-                error = _accept_waiting(plug, take)
-                if error is not None:
+                try:
+                    unwanted = _accept_waiting(plug, take)
+                except OSError as error:
+                    if error.errno not in _NO_ROOM:
+                        raise
                     no_room(error)
                     await trio.sleep(NO_ROOM_S)
+                else:
+                    if unwanted:
+                        await trio.sleep(unwanted * REFUSAL_S)
 
 
-def _accept_waiting(plug: socket.socket, take: Callable[[socket.socket, str], None]) -> OSError | None:
+def _accept_waiting(plug: socket.socket, take: Callable[[socket.socket, str], bool]) -> int:
+    """Take what waits. Returns: how many were not wanted."""
+    unwanted = 0
     for _ in range(ACCEPTS_A_TURN):
         try:
             found, name = plug.accept()
         except BlockingIOError:
             break
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                return error
-            if error.errno in _OURS:
+            if error.errno in _NO_ROOM or error.errno in _OURS:
                 raise
             continue  # it was gone before it was taken, or its network is (accept(2))
-        take(found, str(name[0]))
-    return None
+        unwanted += not take(found, str(name[0]))
+    return unwanted
 
 
 def reset(found: socket.socket) -> None:

@@ -269,8 +269,8 @@ class Server:
         """Serve one connection to its end. Raises nothing but a cancellation."""
         await self._serve(stream, None)
 
-    def _take(self, sessions: trio.Nursery, found: socket.socket, address: str) -> None:
-        """Take an accepted connection, or close it before it costs anything."""
+    def _take(self, sessions: trio.Nursery, found: socket.socket, address: str) -> bool:
+        """Take an accepted connection, or close it before it costs anything. Returns: whether it was taken."""
         visit: Visit | None = None
         if not self._proxies:
             let_in = self._let_in(address)
@@ -278,20 +278,21 @@ class Server:
                 if let_in is Refusal.TOO_OFTEN:
                     reset(found)
                 found.close()
-                return
+                return False
             visit = let_in
         elif not address_allowed(address, self._proxies):
             self._say_no_header(address, NO_BALANCER)
             found.close()
-            return
+            return False
         try:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(found))
         except OSError:  # gone by itself
             if visit is not None:
                 self._admission.leave(visit)
             found.close()
-            return
+            return False
         sessions.start_soon(self._serve, stream, None, visit)
+        return True
 
     def _let_in(self, peer: str, *, is_inside: bool = False) -> Visit | Refusal:
         """Find a place for a connection, at the cost of another if need be.

@@ -17,8 +17,8 @@ is left is a peer that asks (enquire_link, bad PDUs) and does not read. Past ``o
 reading, and after ``stall_s`` without any progress of a ``send_all`` the session ends.
 
 **A peer that chatters** (enquire_link without end, PDUs that nobody can read, requests that are refused, octets by the
-kilobyte) is read no faster than ``chatter_per_s`` of these a second (``smpp.chatter``). Requests that are taken, and
-answers to ours, are no chatter.
+kilobyte) is read at a rate of these (``smpp.chatter``), which all sessions of an account share. Requests that are
+taken, and answers to ours, are no chatter.
 
 **The end.** Whatever ends the session (either side's unbind, a time-out, a cut, a cancellation), every request of ours
 comes out of ``receive_answers`` once, the unanswered ones marked; then ``SessionEnded`` is raised. Requests of the peer
@@ -37,7 +37,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import trio
 
-from smpp import chatter
+from smpp.chatter import Chatter, excess
 from smpp.connection import Connection
 from smpp.constants import CommandStatus
 from smpp.errors import EncodeError, LocalProtocolError, SmppError
@@ -107,7 +107,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         inbox: how many requests of the peer may wait for the business.
         overflow_status: what requests beyond that are answered with: ESME_RTHROTTLED or ESME_RMSGQFUL.
         outgoing_limit: octets; past that nothing more is read until the peer has read.
-        chatter_per_s: PDUs a second that are neither taken requests nor answers; more are read later. 0 for any number.
+        chatter: counts the PDUs that are neither taken requests nor answers; more of them are read later. Sessions of
+            one peer share it, or each has its own.
         stall_s: how long one ``send_all`` may take.
         close_s: how long what is owed may take to be written at the end, and the stream to close.
         linger_s: how long the peer may take to close first.
@@ -116,7 +117,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     inbox: int = 1000
     overflow_status: int = CommandStatus.ESME_RTHROTTLED
     outgoing_limit: int = 1_048_576
-    chatter_per_s: float = chatter.PER_S
+    chatter: Chatter | None = None
     stall_s: float = 30.0
     close_s: float = 5.0
     linger_s: float = 1.0
@@ -221,7 +222,7 @@ class Session:
         self._control: _Mailbox[Event] = _Mailbox()
         self._request_count = 0
         self._answer_count = 0
-        self._chatter = chatter.Chatter(options.chatter_per_s)
+        self._chatter = options.chatter or Chatter()
         # What is to be written: (octets, the connection's ordinal when they hold requests of ours, else 0).
         self._outgoing: list[tuple[bytes, int]] = []
         self._outgoing_octets = 0
@@ -425,7 +426,7 @@ class Session:
         self._check_open()
         data = self.connection.accept_bind(system_id, trio.current_time(), settings)
         if options is not None:
-            self.options = options
+            self._keep_to(options)
         self._queue(data, 0)
         self._rearm()
 
@@ -438,9 +439,13 @@ class Session:
 
     def configure(self, settings: Settings, options: Options) -> None:
         """Keep to other settings and options from now on. What is on the way stays on the way."""
-        self.options = options
+        self._keep_to(options)
         self.connection.configure(settings)
         self._rearm()
+
+    def _keep_to(self, options: Options) -> None:
+        self.options = options
+        self._chatter = options.chatter or self._chatter
 
     # -- The tasks -----------------------------------------------------------------------------------------------------
 
@@ -486,7 +491,7 @@ class Session:
                     self._rearm()
                     useful = self._request_count + self._answer_count - useful
                     unwanted = connection.received - received - useful
-                    unwanted += chatter.excess(len(data), (useful + 1) * MESSAGE_OCTETS)
+                    unwanted += excess(len(data), (useful + 1) * MESSAGE_OCTETS)
                     if unwanted > 0:
                         self._chatter.count(unwanted, now)
                     if self._chatter.is_too_much:
@@ -498,7 +503,6 @@ class Session:
 
     async def _pause(self) -> None:
         """Read nothing until the peer's chatter is paid for."""
-        self._chatter.per_s = self.options.chatter_per_s
         self.connection.counts[CHATTER] += 1
         with trio.move_on_after(self._chatter.pause_s()):
             await self._over.wait()

@@ -21,6 +21,7 @@ from hub.endpoint import Road
 from hub.model import Arrival, ReceiptWanted
 from smpp.admission import source_of
 from smpp.backoff import Backoff, Trouble
+from smpp.chatter import Chatter
 from smpp.constants import CommandStatus
 from smpp.events import Settings
 from smpp.listening import open_listeners
@@ -164,6 +165,7 @@ class SmppAccount(SmppEndpoint):
             max_attempts=settings.max_attempts,
         )
         self.settings = settings
+        self._chatter = Chatter()
         self._intake_pace: IntakePace = (
             Pace(settings.in_per_s) if make_pace is None else make_pace(settings.name, settings.in_per_s)
         )
@@ -178,7 +180,7 @@ class SmppAccount(SmppEndpoint):
             networks=s.networks,
             max_binds=s.max_binds,
             settings=_session_settings(s),
-            options=Options(inbox=s.inbox),
+            options=Options(inbox=s.inbox, chatter=self._chatter),
         )
 
     def adopt(self, settings: AccountSettings) -> None:
@@ -190,7 +192,7 @@ class SmppAccount(SmppEndpoint):
         self.keep_to(s.dialect, gap_us=s.gap_us, validity_us=s.validity_us, max_attempts=s.max_attempts)
         self._take_from(s)
         for session in self.sessions:
-            session.configure(_session_settings(s), Options(inbox=s.inbox))
+            session.configure(_session_settings(s), Options(inbox=s.inbox, chatter=self._chatter))
 
     def expel(self) -> None:
         """Let nobody bind any more, and call nobody."""

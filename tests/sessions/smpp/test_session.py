@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from smpp.chatter import Chatter
 from smpp.codec import encode
 from smpp.connection import Connection
 from smpp.constants import CommandStatus
@@ -81,7 +82,7 @@ async def drain(session: Session) -> list:
 )
 async def test_a_peer_that_chatters_is_read_at_a_rate(clock, octets):
     async with trio.open_nursery() as nursery:
-        session, peer = await scripted(nursery, options=Options(chatter_per_s=1000, inbox=1000))
+        session, peer = await scripted(nursery, options=Options(chatter=Chatter(1000), inbox=1000))
         began = trio.current_time()
         await peer.send_raw(octets)
         await trio.testing.wait_all_tasks_blocked()  # read as one piece, which a socket would cut at 64 KiB
@@ -94,7 +95,7 @@ async def test_a_peer_that_chatters_is_read_at_a_rate(clock, octets):
 
 
 async def test_texts_and_answers_are_no_chatter(clock):
-    async with bound_pair(smsc_options=Options(chatter_per_s=10)) as (esme, smsc):
+    async with bound_pair(smsc_options=Options(chatter=Chatter(10))) as (esme, smsc):
         for _ in range(50):
             esme.submit([(TEXT, key) for key in range(100)])
             requests = await smsc.receive_requests()
@@ -107,8 +108,24 @@ async def test_texts_and_answers_are_no_chatter(clock):
         assert trio.current_time() == 0, "nobody waited"
 
 
+async def test_sessions_of_one_peer_share_their_chatter(clock):
+    shared = Chatter(1000)
+    async with trio.open_nursery() as nursery:
+        one, noisy = await scripted(nursery, options=Options(chatter=shared))
+        other, quiet = await scripted(nursery, options=Options(chatter=shared))
+        await noisy.send_raw(encode(EnquireLink(sequence_number=5)) * 5000)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in (76, 77):  # the one is read before it waits
+            await quiet.send(DeliverSm(sequence_number=number))
+            await quiet.send(EnquireLink(sequence_number=1000 + number))
+            await other.receive_requests()
+        assert trio.current_time() > 1, "of the clock that jumps"
+        one.close()
+        other.close()
+
+
 async def test_what_the_business_refuses_is_chatter(clock):
-    async with bound_pair(smsc_options=Options(chatter_per_s=100)) as (esme, smsc):
+    async with bound_pair(smsc_options=Options(chatter=Chatter(100))) as (esme, smsc):
         esme.submit([(TEXT, key) for key in range(100)])
         smsc.note_chatter(len(await smsc.receive_requests()) + 400)
         esme.connection.configure(Settings(window=300))
