@@ -49,16 +49,20 @@ def run(config: Config, demo: bool, several: int | None, ports_apart: bool, hold
         raise CommandRefused("--ports-apart: say how many by --processes N; one daemon has one port")
     is_node = config.cluster.enabled and several is None
     logs.configure(config.log.level, config.log.format, node=config.node.id if is_node else None)
+    status = 0
     with refusals_told():
         if several is not None:
             check_processes(config, several, apart=ports_apart)
-            sys.exit(trio.run(partial(run_processes, config, several, apart=ports_apart)))
         if hold_on_to is not None:
             end_with(hold_on_to)
         try:
-            trio.run(run_daemon, config)
+            if several is None:
+                trio.run(run_daemon, config)
+            else:
+                status = trio.run(partial(run_processes, config, several, apart=ports_apart))
         except* OSError as group:
             raise CommandRefused(_plainly(group)) from None
+    sys.exit(status)
 
 
 @click.command()

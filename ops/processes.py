@@ -228,7 +228,8 @@ class Foreman:
         path = folder / str(self._starts)
         node = self._base + number
         with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM) as words:
-            await words.bind(str(path))
+            with _named(path):
+                await words.bind(str(path))
             self._crew.started(number, trio.current_time())
             try:
                 process = await trio.lowlevel.open_process(
@@ -313,6 +314,15 @@ _WORDS: Final[dict[Standing, Callable[[], str]]] = {
     Standing.STOPPING: lambda: STOPPING,
 }
 """What the service manager is told once they stand so."""
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of a socket's name say which that is: "AF_UNIX path too long" helps nobody."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror or error}: set TMPDIR to another folder", str(path)) from error
 
 
 @contextmanager

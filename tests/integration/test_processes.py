@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -336,6 +337,16 @@ def test_the_command_refuses_with_the_reason_before_anything_starts(tmp_path: Pa
         result = CliRunner().invoke(main, ["run", *words])
         assert result.exit_code == 2
         assert why in result.output
+
+
+def test_a_folder_whose_name_is_too_long_for_a_socket_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    (tmp_path / "f.toml").write_text(POSTGRES)
+    result = CliRunner().invoke(main, ["run", "--config", str(tmp_path / "f.toml"), "--processes", "2"])
+    assert result.exit_code == 2
+    assert f"AF_UNIX path too long: set TMPDIR to another folder: {folder}" in result.output
 
 
 def test_each_process_has_settings_of_its_own(tmp_path: Path) -> None:

@@ -182,6 +182,14 @@ def test_when_all_stop_nothing_is_begun() -> None:
     assert crew.is_gone
 
 
+def test_one_alone_is_a_crew() -> None:
+    crew = Crew(1, SILENCE_S)
+    assert crew.to_start(0) == [0]
+    crew.started(0, 0)
+    crew.said(0, [READY], 1)
+    assert (crew.standing, crew.to_start(1)) == (Standing.SERVING, [])
+
+
 def test_a_crew_has_somebody() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Crew(0, SILENCE_S)
