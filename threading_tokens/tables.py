@@ -28,6 +28,10 @@ def _time(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
 
+# PostgreSQL: how full a page of threads is made. In the rest, the version that notes a text finds room beside the one
+# it replaces, and then no index hears of it. Measured with 400,000 threads: 2.0 s against 0.6 s for 15,000 notes.
+_ROOM = {"fillfactor": 80}
+
 thread_table = Table(
     "thread",
     metadata,
@@ -49,6 +53,7 @@ thread_table = Table(
     _word("designation_value"),
     _word("desk_label"),
     _time("seen_us"),
+    postgresql_with=_ROOM,
 )
 
 OPEN = "closed_us = 0"

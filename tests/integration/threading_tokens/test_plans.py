@@ -1,18 +1,26 @@
-"""The sweep for threads that are old looks at open ones alone: what retention keeps must not lie in its way."""
+"""What the database is asked about threads costs what it should: by the right index, or by none.
+
+The sweep for threads that are old looks at open ones alone: what retention keeps must not lie in its way. Of the note
+that something was said in a thread no index hears.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy
 
 from ops import schema
-from store import open_store
+from store import Op, open_store
 from store.transaction import Transaction
 from threading_tokens import ThreadRules
 from threading_tokens.registry import expire
+from threading_tokens.rows import ADD, TOUCH
 
+WITHIN_S = 60.0
 NOW_US = 1_800_000_000_000_000
 RULES = {"helpline": ThreadRules(idle_us=1, max_age_us=1)}
 OF_OPEN_ONES = {"ix_thread_open_id", "ix_thread_open_seen"}
@@ -59,3 +67,26 @@ async def test_each_query_goes_by_an_index_of_open_threads(
         {"ix_thread_open_id"},
         {"ix_thread_open_seen"},
     ], found
+
+
+def counted(url: str, updates: int) -> tuple[int, int]:
+    """Updates of threads, and those of them that touched no index; a session's are told when it has ended."""
+    asked = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'thread'"
+    give_up_at = time.monotonic() + WITHIN_S
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            all_of_them, heap_only = connection.execute(asked).fetchone() or (0, 0)
+            if all_of_them >= updates or time.monotonic() > give_up_at:
+                return all_of_them, heap_only
+            time.sleep(0.05)
+
+
+async def test_to_note_a_text_leaves_the_indexes_alone(postgres_url: str) -> None:
+    """PostgreSQL: a new version of a row in the same page is heap-only."""
+    schema.prepare(postgres_url)
+    more = ("link:a", 1, 1, 0, *[""] * 7, 1)
+    rows = [(at, "helpline", "+18002530000", f"+1202555{at:04}", f"{at:026}", *more) for at in range(1, 501)]
+    async with open_store(postgres_url) as store:
+        await store.commit([Op(ADD, rows)])
+        await store.commit([Op(TOUCH, [(at, 2) for at in range(1, 501, 10)])])
+    assert counted(postgres_url, 50) == (50, 50)
