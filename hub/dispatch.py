@@ -445,9 +445,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Feed the endpoint until cancelled, or until ``stop``."""
+        # What was taken in here while another node held the lanes may be on its way to the journal still. It comes
+        # before all that is reserved from now on, so the first scan has to see it.
+        is_begun = not self._store.is_shared
         with self._running:
             while True:
                 try:
+                    if not is_begun:
+                        await self._store.transact(lambda tx: None)
+                        is_begun = True
                     progressed = await self._round()
                 except StoreError as error:
                     log.warning("the store refused, dispatch goes on", endpoint=self.name, error=type(error).__name__)

@@ -165,6 +165,11 @@ class DaemonProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended since by us."""
+        return self._process is not None
+
     def spawn(self) -> None:
         """Start it; it is not ready yet."""
         assert self._process is None

@@ -72,6 +72,11 @@ class WeatherProxy:
         task_status.started(self.port)
         await trio.serve_listeners(self._serve, [listener])
 
+    def lead_to(self, target: tuple[str, int] | Path) -> None:
+        """Let somebody else be behind it, for connections from now on; those that are there are reset."""
+        self._target = target
+        self.cut()
+
     def cut(self) -> None:
         """Reset every connection."""
         for scope in list(self._open.values()):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import sqlalchemy
 import trio
+import trio.testing
 from msgspec import structs
 
 from hub import Accepted, Effect, Name, Part, ReceiptWanted, Rejected, State, TryLater, feed
@@ -277,3 +280,24 @@ async def test_a_carriers_receipt_is_settled_where_its_link_is(postgres_url: str
         await first.hub.receive("link:one", [inbound("", receipt=receipt)])
         await nodes.until(lambda: len(first.endpoints["account:agg"].receipts()) == 1)
         assert State((await nodes.messages())[0].state) is State.DELIVERED
+
+
+async def test_what_was_on_its_way_when_the_lanes_came_here_is_not_overtaken(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        gate = threading.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(second.store.transact, lambda tx: gate.wait(60))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.start_soon(second.hub.receive, "account:agg", [transit("a"), transit("b")])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            # As if the lease came at this moment; that it is the other's still plays no part here.
+            first.die()
+            await second.take(["link:one"])
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            nursery.start_soon(second.hub.receive, "account:agg", [transit("c")])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            gate.set()
+            await nodes.until(lambda: len(second.endpoints["link:one"].texts()) == 3)
+        assert second.endpoints["link:one"].texts() == ["a", "b", "c"]
