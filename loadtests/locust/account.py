@@ -95,6 +95,10 @@ class Bind:
         """The session ended."""
         return self._session is None or self._session.is_over
 
+    def has_taken(self, key: int) -> bool:
+        """Whether the receipt of this text is one of the last that came by it."""
+        return key in self._receipts
+
     @property
     def unanswered(self) -> int:
         """Texts that were not answered."""
@@ -164,7 +168,8 @@ class Bind:
             if int.from_bytes(frame[4:8], "big") == DELIVER_SM:
                 text = read_text(frame)
                 if text.esm_class & 0x3C == RECEIPT:
-                    key = self._account.receipt_came(receipted_id_of(text.octets), receipt_state_of(text.octets))
+                    own, state = receipted_id_of(text.octets), receipt_state_of(text.octets)
+                    key = self._account.receipt_came(own, state, self)
                     if key is not None:
                         self._receipts.append(key)
                 out.append(write_response(frame, ESME_ROK, b"\0"))
@@ -253,14 +258,16 @@ class EsmeAccount:
         self._expected[message_id] = submitted
         state = self._early.pop(message_id, None)
         if state is not None:
-            self.receipt_came(message_id, state)
+            self.receipt_came(message_id, state, None)
 
-    def receipt_came(self, message_id: bytes, state: bytes) -> int | None:
-        """Write down a receipt. Returns: the key of its text, if that is known."""
+    def receipt_came(self, message_id: bytes, state: bytes, by: Bind | None) -> int | None:
+        """Write down a receipt, that came by this bind. Returns: the key of its text, if that is known."""
         submitted = self._expected.pop(message_id, None)
         if submitted is None:
             key = self._told.get(message_id)
             if key is not None:
+                if any(bind is not by and bind.has_taken(key) for bind in self._binds):
+                    self.books.text_receipts.doubt([key])
                 self.books.text_receipts.arrive(key, None)
             elif len(self._early) < TOLD:
                 self._early[message_id] = state

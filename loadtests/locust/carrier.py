@@ -199,6 +199,8 @@ class Carrier:
             return
         flow, key = known
         lane = int(text.destination)
+        if (self._books.texts if flow == TEXT else self._books.answers).has_arrived(key):
+            self._doubt_what_older_sessions_took(session, known)
         self._taken[session].append(known)
         if flow == TEXT:
             first, measure = self._books.texts.arrive(key, lane), "SMPP submit_sm to carrier"
@@ -213,6 +215,13 @@ class Carrier:
         if text.registered_delivery & 3:
             (receipt,) = receipts_of([frame], [own], 1)
             owed.append(Parcel(flow, key, receipt[HEADER.size :]))
+
+    def _doubt_what_older_sessions_took(self, session: Session, known: tuple[bytes, int]) -> None:
+        for other, taken in self._taken.items():
+            if other is session:  # the others are newer: a node that was stopped may not go on where it was
+                return
+            if known in taken:
+                (self._books.texts if known[0] == TEXT else self._books.answers).doubt([known[1]])
 
     # --- what the carrier has for the hub ----------------------------------------------------------------------------
 

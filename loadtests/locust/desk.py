@@ -1,8 +1,9 @@
 """The XMPP side: the server that the hub's desk is a component of (XEP-0114), its director and its CSRs.
 
 Every customer's text is answered once, after as long as a CSR needs. The component protocol acknowledges nothing, so
-an answer counts as acknowledged when a ping that was sent after it has been answered: the hub has read it by then. What
-was sent on a stream that fell before is in doubt.
+an answer counts as acknowledged when it has arrived; or when a ping that was sent after it has been answered, which
+says that the hub has read it, and the stream has stood for ten seconds more, in which it can be written down. What was
+sent on a stream that fell before is in doubt.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from xml.etree.ElementTree import Element
 import gevent
 
 from loadtests.locust.books import Books
+from loadtests.locust.ledger import Flow
 from loadtests.locust.line import Line, Port
 from loadtests.locust.measures import Measures
 from loadtests.locust.pdus import ANSWER, QUESTION
@@ -49,6 +51,7 @@ from loadtests.locust.stanzas import (
 HOST = "example.net"
 DIRECTOR, CSR = f"director@{HOST}/acd", f"csr@{HOST}/load"
 PROOF_S = 0.1  # how often a ping follows answers
+STOOD_S = 10.0  # a hub that cannot write for longer takes nothing more in
 
 
 class _Reply(NamedTuple):
@@ -74,13 +77,19 @@ class _Stream:
         self.is_open = False
         self.unproven: list[int] = []
         self.pinged: list[int] = []  # what the ping that is not answered yet stands behind
-        self.taken: deque[int] = deque(maxlen=desk.books.hub_window)
+        self.read: deque[tuple[float, int]] = deque()  # and when its pong came
+        self.taken: deque[tuple[Flow, int]] = deque(maxlen=desk.books.hub_window)
         self._desk = desk
         self._waiting: deque[tuple[float, Element]] = deque()  # what a slow server has not looked at, and when it will
         self._id = f"{random.getrandbits(64):016x}"
         self._reader = StanzaReader()
         self._line = Line(connected, self._take, lambda: desk.ended(self))
         self.close = self._line.close
+
+    @property
+    def unacknowledged(self) -> list[int]:
+        """Answers that were sent on it and may not have been written down by the hub."""
+        return self.unproven + self.pinged + [key for _, key in self.read]
 
     def write(self, words: str) -> None:
         self._line.write(words.encode())
@@ -182,7 +191,8 @@ class Desk:
     def owed(self) -> int:
         """Answers that CSRs write, or that were not sent, or of which it is not known that the hub has read them."""
         stream = self._stream
-        return self._thinking + len(self._unsent) + (len(stream.unproven) + len(stream.pinged) if stream else 0)
+        open_keys = [key for key in stream.unacknowledged if not self.books.answers.is_over(key)] if stream else ()
+        return self._thinking + len(self._unsent) + len(open_keys)
 
     @property
     def delay_s(self) -> float:
@@ -227,8 +237,9 @@ class Desk:
         self._lines.discard(stream)
         if self._stream is stream:
             self._stream = None
-        self.books.questions.doubt(stream.taken)
-        self.books.answers.doubt(stream.unproven + stream.pinged)
+        for flow, key in stream.taken:
+            flow.doubt([key])
+        self.books.answers.doubt(stream.unacknowledged)
 
     def take(self, stream: _Stream, stanza: Element) -> None:
         """A stanza came."""
@@ -243,8 +254,8 @@ class Desk:
         if stanza.get("type") == "get" and stanza.find(PING) is not None:
             stream.write(write_pong(stanza))
         elif stanza.get("type") in ("result", "error"):
-            for key in stream.pinged:
-                self.books.answers.acknowledge(key)
+            now = time.monotonic()
+            stream.read.extend((now, key) for key in stream.pinged)
             stream.pinged = []
         else:
             stream.write(write_refusal(stanza))
@@ -254,7 +265,7 @@ class Desk:
         if stanza.get("type") == "error":
             self._came_back(stanza)
         elif received is not None:
-            self._receipt(received.get("id", ""))
+            self._receipt(stream, received.get("id", ""))
         elif body is not None:
             self._question(stream, stanza, (body.text or "").encode())
 
@@ -264,7 +275,7 @@ class Desk:
             return
         key = known[1]
         sender = stanza.get("from", "")
-        stream.taken.append(key)
+        stream.taken.append((self.books.questions, key))
         if not self.books.questions.arrive(key, int(sender.partition("@")[0])):
             return
         since = self.books.since(QUESTION, key)
@@ -303,16 +314,27 @@ class Desk:
         while not self._closed:
             gevent.sleep(PROOF_S)
             stream = self._stream
+            if stream is not None:
+                self._acknowledge(stream.read)
             if stream is not None and stream.unproven and not stream.pinged:
                 stream.pinged, stream.unproven = stream.unproven, []
                 stream.write(write_ping("proof", HOST, self._domain))
+
+    def _acknowledge(self, read: deque[tuple[float, int]]) -> None:
+        answers, stood = self.books.answers, time.monotonic() - STOOD_S
+        while read and (read[0][0] < stood or answers.is_over(read[0][1])):
+            _, key = read.popleft()
+            if answers.has_arrived(key) or not answers.is_over(key):
+                answers.acknowledge(key)
 
     def _reply_of(self, own: str) -> _Reply | None:
         known = self.books.read(own.encode(), ANSWER)
         return self._replies.get(known[1]) if known is not None else None
 
-    def _receipt(self, own: str) -> None:
+    def _receipt(self, stream: _Stream, own: str) -> None:
         reply = self._reply_of(own)
+        if reply is not None:
+            stream.taken.append((self.books.answer_receipts, reply.key))
         if reply is not None and self.books.answer_receipts.arrive(reply.key, None):
             self._measures.fire("XMPP answer to receipt", reply.begun, self._script.length)
 

@@ -10,7 +10,8 @@ Receipts are a flow too, under the keys of the texts that they are about, and in
 
 A text is in doubt when a session fell that may have held it unanswered: a request of the sender's that was not
 answered, or one of the last that the receiver took on that session, as many as the hub's window allows to be
-unanswered. Such a text may come twice, or, when its sender was never told that it was taken, not at all.
+unanswered. The latter are in doubt too when the session of a node that has stopped still stands, and another node sends
+them by a newer one. A text in doubt may come twice, or, when its sender was never told that it was taken, not at all.
 
 One octet is kept for each text.
 """
@@ -125,6 +126,14 @@ class Flow:
         state = self._states[key]
         self._waiting -= bool(state & _ACKNOWLEDGED and not state & _OVER)
         self._states[key] = state | how
+
+    def has_arrived(self, key: int) -> bool:
+        """Whether it arrived at least once."""
+        return key < len(self._states) and bool(self._states[key] & _ARRIVED)
+
+    def is_over(self, key: int) -> bool:
+        """Whether it arrived, was refused or failed."""
+        return bool(self._states[key] & _OVER)
 
     @property
     def waiting(self) -> int:

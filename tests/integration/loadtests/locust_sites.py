@@ -17,6 +17,7 @@ from typing import Any
 
 import gevent
 
+import loadtests.locust.desk
 from loadtests.locust.books import Books
 from loadtests.locust.carrier import Carrier
 from loadtests.locust.desk import Desk
@@ -151,6 +152,24 @@ def carrier() -> dict[str, Any]:
     until(lambda: books.questions.account().acknowledged == 5)
     found["unanswered"] = [read_text(frame).octets.decode()[:13] for frame in link.requests]
     found["owed"] = site.owed
+
+    # A node that was stopped still holds its session; another sends the last of what it had, by a newer one.
+    before = books.texts.account()
+    link.submit(books, 4)
+    until(lambda: books.texts.account().arrived == before.arrived + 4)
+    newer = Link(site.port)
+    keys = range(before.offered, before.offered + 4)
+    for session, key in (
+        (newer.session, keys[3]),
+        (newer.session, keys[0]),
+        (link.session, keys[2]),
+        (newer.session, keys[3]),
+    ):
+        text = write_text(b"12125550100", b"12000000001", books.write(TEXT, key, 40), receipt=False)
+        session.request(SUBMIT_SM, text, key)
+        until(lambda session=session: not session.pending)
+    after = books.texts.account()
+    found["again"] = [after.again - before.again, after.doubled - before.doubled]
     site.close()
     until(lambda: link.is_over)
     return found
@@ -202,6 +221,7 @@ class Component:
 
 
 def desk() -> dict[str, Any]:
+    loadtests.locust.desk.STOOD_S = 0.2
     books = Books(run=2, hub_window=3)
     fired, told = measures()
     script = DeskScript(answer_s=(0.0, 0.0))

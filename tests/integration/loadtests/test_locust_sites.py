@@ -51,6 +51,11 @@ def test_what_fell_with_a_session_goes_by_the_next_in_its_order(happened: dict[s
     assert happened["carrier"]["unanswered"] == ["q000100000002", "q000100000003", "q000100000004"]
 
 
+def test_what_another_node_sends_again_was_in_doubt_only_if_it_was_among_the_last(happened: dict[str, Any]) -> None:
+    """The last, sent again by a newer session, twice: in doubt. The first of four, or by the older one: doubled."""
+    assert happened["carrier"]["again"] == [2, 2]
+
+
 def test_a_desk_knows_who_knows_the_secret(happened: dict[str, Any]) -> None:
     assert happened["desk"]["stranger"] == [False, 1]
     assert happened["desk"]["second"]
