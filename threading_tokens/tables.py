@@ -29,7 +29,8 @@ def _time(name: str) -> Column[int]:
 
 
 # PostgreSQL: how full a page of threads is made. In the rest, the version that notes a text finds room beside the one
-# it replaces, and then no index hears of it. Measured with 400,000 threads: 2.0 s against 0.6 s for 15,000 notes.
+# it replaces, and then no index hears of it: 15,000 notes in 400,000 threads dirtied 22,700 pages, and none now beside
+# those of the rows.
 _ROOM = {"fillfactor": 80}
 
 thread_table = Table(

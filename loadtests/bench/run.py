@@ -52,10 +52,10 @@ class Run:
         self._customers += count
         return first
 
-    def several(self, name: str, measure: Callable[[], Figures], repetitions: int = 0) -> Figures:
+    def several(self, name: str, measure: Callable[[], Figures]) -> Figures:
         """Measure several times. Returns: the median of each figure."""
         found = []
-        for _ in range(repetitions or self.options.runs):
+        for _ in range(self.options.runs):
             found.append(measure())
             show_row(name, found[-1])
         self.runs[name] = found

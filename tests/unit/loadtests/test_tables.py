@@ -27,6 +27,11 @@ def test_a_figure_stands_with_its_aim() -> None:
     ]
 
 
+def test_the_aims_are_those_of_sqlite() -> None:
+    report = Report({"account_to_link_msgs_per_s": 9000.0}, about=ABOUT | {"store": "PostgreSQL 15"})
+    assert tables_of(report)["figures"].splitlines()[0] == "| figure | value |"
+
+
 def test_a_curve_has_a_line_for_each_size_and_no_column_that_nobody_has() -> None:
     rows = [
         {"size": 10, "cpu_s_per_1000": 0.05},
