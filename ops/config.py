@@ -28,6 +28,7 @@ from ops.settings import (
     ApiSettings,
     ArchiveSettings,
     ChargingSettings,
+    ClusterSettings,
     FiltersSettings,
     LimitsSettings,
     LogSettings,
@@ -98,6 +99,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     store: StoreSettings
     node: NodeSettings
+    cluster: ClusterSettings
     smpp: SmppSettings
     metrics: MetricsSettings
     api: ApiSettings
@@ -108,9 +110,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     charging: ChargingSettings
     archive: ArchiveSettings
     tracing: TracingSettings
+    redis: RedisSettings
     entries: tuple[Entry, ...] = ()
     lines: tuple[int, ...] = ()
-    redis: RedisSettings
     overrides: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
@@ -216,6 +218,10 @@ class _Reader:
         for table, kind in TABLES.items():
             self._table(table, kind)
         self._check_claims()
+        store, cluster = self.sections.get("store"), self.sections.get("cluster")
+        if store is not None and cluster is not None and cluster.enabled and store.url.startswith("sqlite"):
+            why = "several daemons share a PostgreSQL database; SQLite is for one: set store.url to 'postgresql://…'"
+            self._fault(("cluster", "enabled"), "cluster.enabled", why)
 
     def _fault(self, path: KeyPath, where: str, message: str) -> None:
         self.errors.append(ConfigError(line_of(self._lines, path), where, message))
@@ -381,6 +387,8 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
         yield from enum_contradictions(section)
     if isinstance(section, TracingSettings):
         yield from tracing_contradictions(section)
+    if isinstance(section, RedisSettings):
+        yield from redis_contradictions(section)
     if isinstance(section, ApiSettings):
         yield from _api_contradictions(section)
     if isinstance(section, LimitsSettings) and section.retry_longest_s < section.retry_first_s:
@@ -391,8 +399,6 @@ def _contradictions(section: msgspec.Struct) -> Iterator[tuple[str, str]]:
         elif sqlalchemy.make_url(section.url).password is not None:
             yield "password", "is given in the URL as well: keep one"
 
-    if isinstance(section, RedisSettings):
-        yield from redis_contradictions(section)
 
 def _api_contradictions(api: ApiSettings) -> Iterator[tuple[str, str]]:
     if bool(api.tls_cert_file) != bool(api.tls_key_file):

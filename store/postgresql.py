@@ -42,6 +42,7 @@ _FULL = ("53100",)  # disk_full
 _AGAIN = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _UNAVAILABLE_CLASSES = ("08", "57", "53", "58")  # connection, operator intervention, resources, system errors
 _READ_ONLY = "25006"  # a standby that has not been promoted
+_STOOD_STILL = "25P03"  # idle_in_transaction_session_timeout: this process was frozen, and its connection was ended
 
 _dialect = postgresql_dialect.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
@@ -254,7 +255,7 @@ class PostgresqlBackend:
         if not state and isinstance(error, psycopg.OperationalError):
             # No server has spoken: these are libpq's words, which know hosts and users, but no rows and no passwords.
             return StoreUnavailable(" ".join(str(error).split())[:LONGEST_REASON])
-        if state[:2] in _UNAVAILABLE_CLASSES or state == _READ_ONLY:
+        if state[:2] in _UNAVAILABLE_CLASSES or state in (_READ_ONLY, _STOOD_STILL):
             return StoreUnavailable(state)
         return StoreRefused(state or type(error).__name__, table, constraint)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy
 import trio
-import trio.testing
 from msgspec import structs
 
 from hub import Accepted, Effect, Name, Part, ReceiptWanted, Rejected, State, TryLater, feed
@@ -286,18 +286,23 @@ async def test_what_was_on_its_way_when_the_lanes_came_here_is_not_overtaken(pos
     async with open_nodes(postgres_url) as nodes:
         first, second = await nodes.start(1), await nodes.start(2)
         await nodes.until(lambda: second.held)
+        first.die()  # the lease comes at a moment that the test chooses
         gate = threading.Event()
+        store = second.store
+
+        def pending(rows: int) -> Callable[[], bool]:
+            return lambda: store.statistics().pending_rows >= rows
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(second.store.transact, lambda tx: gate.wait(60))
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            nursery.start_soon(second.hub.receive, "account:agg", [transit("a"), transit("b")])
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            # As if the lease came at this moment; that it is the other's still plays no part here.
-            first.die()
+            nursery.start_soon(store.transact, lambda tx: gate.wait(60))
+            await nodes.until(pending(1))
+            nursery.start_soon(second.hub.receive, "account:agg", [transit(f"{n:02}") for n in range(20)])
+            await nodes.until(pending(20))
             await second.take(["link:one"])
-            await trio.testing.wait_all_tasks_blocked(0.2)
-            nursery.start_soon(second.hub.receive, "account:agg", [transit("c")])
-            await trio.testing.wait_all_tasks_blocked(0.05)
+            for _ in range(5):  # a scan that did not wait would be over
+                await store.read(lambda tx: None)
+            nursery.start_soon(second.hub.receive, "account:agg", [transit(f"{n:02}") for n in range(20, 40)])
+            await nodes.until(pending(40))
             gate.set()
-            await nodes.until(lambda: len(second.endpoints["link:one"].texts()) == 3)
-        assert second.endpoints["link:one"].texts() == ["a", "b", "c"]
+            await nodes.until(lambda: len(second.endpoints["link:one"].texts()) == 40)
+        assert second.endpoints["link:one"].texts() == [f"{n:02}" for n in range(40)]
