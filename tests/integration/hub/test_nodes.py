@@ -299,7 +299,9 @@ async def test_what_was_on_its_way_when_the_lanes_came_here_is_not_overtaken(pos
             nursery.start_soon(second.hub.receive, "account:agg", [transit(f"{n:02}") for n in range(20)])
             await nodes.until(pending(20))
             await second.take(["link:one"])
-            for _ in range(5):  # a scan that did not wait would be over
+            for _ in range(200):  # a scan that did not wait would be over
+                if not second.hub.statistics()["link:one"].behind:
+                    break
                 await store.read(lambda tx: None)
             nursery.start_soon(second.hub.receive, "account:agg", [transit(f"{n:02}") for n in range(20, 40)])
             await nodes.until(pending(40))
