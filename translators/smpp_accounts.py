@@ -8,6 +8,7 @@ an outbind asks it to bind on the connection that we made.
 from __future__ import annotations
 
 import random
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -34,6 +35,7 @@ from smpp.session import Options, Session
 from smpp.states import State
 from translators.lock_out import LockOut, LockRules
 from translators.pace import Pace
+from translators.right_passwords import RightPasswords
 from translators.shared_pace import IntakePace
 from translators.smpp_endpoint import SmppEndpoint
 from translators.smpp_messages import BadMessage, Dialect, MessagePdu
@@ -277,6 +279,7 @@ class SmppAccounts:
         # A turn ends when what was found out is written down; a thread whose turn was given up still counts here.
         self._hashing = trio.CapacityLimiter(KNOWN_AT_ONCE + 1)
         self._turns = Turns()
+        self._right = RightPasswords(secrets.token_bytes(32))
         self._lines = LogLines()
         self._chance = random.SystemRandom()
 
@@ -323,6 +326,11 @@ class SmppAccounts:
         if not self._lock_out.admits(name, request.peer, rules, self._clock()):
             return self._locked(name)
         neighbours = self._neighbours
+        if account is not None and self._right.knows(name, account.settings.password_hash, request.password):
+            if neighbours is not None and rules.after and await neighbours.is_locked(name, source_of(request.peer)):
+                return self._locked(name)
+            self._lock_out.succeeded(name, request.peer, self._clock())
+            return await self._granted(account, request)
         is_known = self._lock_out.is_good(name, request.peer, self._clock())
         async with self._turns.turn(source_of(request.peer), is_known) as turn:
             # Asked again in its turn: binds that came at once with this one may have locked it meanwhile.
@@ -343,6 +351,7 @@ class SmppAccounts:
                 raise
             if account is not None and fits:
                 turn.was_wrong = False
+                self._right.remember(name, password_hash, request.password)
                 self._lock_out.succeeded(name, request.peer, self._clock())
             elif self._lock_out.failed(name, request.peer, rules, self._clock()):
                 self._observer.count("locked_out", account=name)
@@ -354,11 +363,15 @@ class SmppAccounts:
             return CommandStatus.ESME_RINVSYSID
         if not fits:
             return CommandStatus.ESME_RINVPASWD
+        return await self._granted(account, request)
+
+    async def _granted(self, account: SmppAccount, request: BindRequest) -> Grant | int:
+        """What somebody may have whose password is right."""
         states = account.settings.bind_states
         if states and request.state not in states:
             return CommandStatus.ESME_RBINDFAIL
         grant = account.grant()
-        most = grant.max_binds
+        most, neighbours = grant.max_binds, self._neighbours
         if neighbours is not None and most and not await neighbours.admits_bind(grant.account, most):
             return CommandStatus.ESME_RALYBND
         return grant

@@ -139,6 +139,22 @@ async def opened(*settings: AccountSettings) -> AsyncIterator[Place]:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_right_password_is_hashed_once() -> None:
+    async with opened() as place:
+        for _ in range(3):
+            assert await place.bind() == 0
+        assert place.hashed == [RIGHT]
+        assert await place.bind("wrong") == S.ESME_RINVPASWD
+        assert place.hashed == [RIGHT, "wrong"]
+        account = place.accounts["agg"]
+        account.adopt(msgspec.structs.replace(account.settings, password_hash="n3w"))
+        assert await place.bind() == S.ESME_RINVPASWD
+        assert place.hashed == [RIGHT, "wrong", RIGHT], "it has another password now"
+        assert await place.bind("n3w") == await place.bind("n3w") == 0
+        account.expel()
+        assert await place.bind("n3w") == S.ESME_RINVPASWD
+
+
 async def test_wrong_passwords_lock_an_address_out_and_no_other() -> None:
     async with opened() as place:
         assert [await place.bind(WRONG) for _ in range(3)] == [S.ESME_RINVPASWD] * 3
