@@ -123,7 +123,7 @@ class SmppSettings(msgspec.Struct, frozen=True, kw_only=True):
             maximum=100_000,
             live=True,
         ),
-    ] = 50.0
+    ] = 100.0
     strangers_per_s: Annotated[
         float,
         spec(
