@@ -8,7 +8,7 @@ import pytest
 
 from smpp import pdu as pdus
 from smpp.codec import decode, split_frames
-from smpp.constants import CommandStatus
+from smpp.constants import MAX_TLVS, CommandStatus
 from smpp.errors import UnparsablePDU
 from smpp.layout import LAYOUTS, CString, Destinations
 from smpp.pdu import PDU
@@ -307,3 +307,19 @@ def test_a_refusal_does_not_show_the_text() -> None:
     with pytest.raises(UnparsablePDU) as caught:
         decode(framed(SUBMIT, message(b"my secret", sm_length=99)))
     assert "my secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "command_id", [0x04, 0x05, 0x103, 0x111], ids=["submit_sm", "deliver_sm", "data_sm", "broadcast"]
+)
+def test_more_optional_parameters_than_anybody_needs_are_not_read(command_id: int) -> None:
+    """A frame of 64 KiB holds 16,000 of them."""
+    begin = {
+        0x103: b"\0\1\1" + b"1\0\1\1" + b"2\0" + bytes(3),
+        0x111: b"\0\1\1" + b"1\0" + b"\0" + bytes(6),
+    }.get(command_id, message())
+    empty = b"\x14\x00\x00\x00"
+    assert len(decode(framed(command_id, begin + empty * MAX_TLVS)).tlvs) == MAX_TLVS
+    with pytest.raises(UnparsablePDU) as refused:
+        decode(framed(command_id, begin + empty * (MAX_TLVS + 1)))
+    assert refused.value.command_status == CommandStatus.ESME_RINVOPTPARSTREAM
