@@ -44,6 +44,8 @@ from hub.model import Kind, Message, Part, State
 from hub.queued import Queued
 from store import Store, StoreError, node_of
 
+# long because: one loop and what it keeps in step; cursors, lanes, grips and entries stand apart already.
+
 HEADS = 10_000  # entries held in memory for each endpoint; about 1 KB each
 DEPTH = 32  # entries held of one lane
 SCAN_PAGE = 2_000  # rows a scan reads at once

@@ -13,10 +13,12 @@ away. So a decision made on old news is at worst undone by the next one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from provisioning import Directory
+if TYPE_CHECKING:
+    from provisioning import Directory
 
 NOBODY = -1
 SERVICES = "service:upkeep"

@@ -7,9 +7,10 @@ on a row) until the commit. Who takes over from a node waits for that lock; from
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import sqlalchemy
+if TYPE_CHECKING:
+    import sqlalchemy
 
 
 class Guard(Protocol):
