@@ -136,6 +136,16 @@ class Tally(msgspec.Struct):
     faults: int = 0
 
 
+# What most texts are like, once for all of them: an hour's history has millions.
+_NONE: dict[int, int] = {}
+_ONCE = {1: 1}
+
+
+def _one_more(counts: dict[int, int], number: int) -> dict[int, int]:
+    """Counts are never changed, since they may be everybody's."""
+    return _ONCE if number == 1 and not counts else {**counts, number: counts.get(number, 0) + 1}
+
+
 class _Part:
     """The submissions of one part. ``how`` is that of the last one, '' while it is unanswered."""
 
@@ -149,19 +159,30 @@ class _Part:
         self.came = self.done = 0
 
 
+def _taken_once(total: int) -> dict[int, _Part]:
+    parts = {number: _Part() for number in range(1, total + 1)}
+    for part in parts.values():
+        part.how, part.taken = "ok", 1
+    return parts
+
+
+_FOLDED: dict[int, dict[int, _Part]] = {}  # number of parts → what is known of a text that was taken once
+
+
 class _Text:
     """What is known of a text."""
 
     __slots__ = (
         "acknowledged",
         "asked",
+        "bad_news",
         "begun",
         "ended",
+        "has_begun",
         "is_whole",
         "key",
         "lane",
         "name",
-        "news",
         "parts",
         "pieces",
         "place",
@@ -177,8 +198,8 @@ class _Text:
         self.lane = lane
         self.begun = begun  # when its first piece was sent
         self.ended = NEVER  # when its last piece was acknowledged
-        self.sent: dict[int, int] = {}  # piece → times
-        self.acknowledged: dict[int, int] = {}
+        self.sent = _NONE  # piece → times
+        self.acknowledged = _NONE
         self.refused = 0
         self.pieces = 1
         self.key: Key = ("", 0)  # the session it was sent in
@@ -188,8 +209,9 @@ class _Text:
         self.total = 0  # of its parts; 0 before any came
         self.parts: dict[int, _Part] = {}
         self.taken_whole_at = NEVER
-        self.told: list[tuple[int, Key, str]] = []
-        self.news: dict[int, str] = {}
+        self.told: tuple[tuple[int, Key, str], ...] = ()
+        self.bad_news = ""  # what the sink said of a part that was not delivered
+        self.has_begun = False  # its turn in its lane
 
     @property
     def attempts(self) -> int:
@@ -204,14 +226,13 @@ class _Text:
 class _Lane:
     """What a lane's sink saw."""
 
-    __slots__ = ("latest_begun", "latest_place", "left", "node", "open", "part", "seen", "text")
+    __slots__ = ("latest_begun", "latest_place", "left", "node", "open", "part", "text")
 
     def __init__(self) -> None:
         self.text: _Text | None = None  # the one that is being submitted
         self.part = 0
-        self.seen: set[str] = set()  # texts whose turn has begun
         self.open: dict[Key, tuple[str, int]] = {}  # submitted, not answered
-        self.latest_begun: _Text | None = None  # of those seen, the one that was sent last
+        self.latest_begun: _Text | None = None  # of those whose turn has begun, the one sent last
         self.latest_place: dict[Key, _Text] = {}
         self.node = ""
         self.left: dict[str, int] = {}  # node → when another one took the lane from it
@@ -242,7 +263,8 @@ class Checker:
         self._broken: set[str] = set()
         self._last_fault = -1
         self._ids: dict[str, str] = {}
-        self._told: list[Event] = []
+        self._nameless: list[Event] = []  # receipts for ids that no sender had been given by then
+        self._keys: dict[Key, Key] = {}
         self._steps = {
             ("send", "invoke"): self._sending,
             ("send", "ok"): self._acknowledged,
@@ -252,7 +274,7 @@ class Checker:
             ("take", "fail"): self._took,
             ("take", "info"): self._took,
             ("news", "ok"): self._news,
-            ("told", "ok"): self._note_told,
+            ("told", "ok"): self._hear,
             ("bind", "ok"): self._bound,
             ("end", "ok"): self._session_ended,
             ("fault", "invoke"): self._fault,
@@ -271,19 +293,19 @@ class Checker:
     def _sending(self, event: Event) -> None:
         text = self._texts.get(event.name)
         if text is None:
-            text = self._texts[event.name] = _Text(event.name, event.lane, event.at)
+            text = self._texts[event.name] = _Text(event.name, sys.intern(event.lane), event.at)
         text.pieces = event.total
-        text.sent[event.part] = text.sent.get(event.part, 0) + 1
+        text.sent = _one_more(text.sent, event.part)
         text.asked = text.asked or event.asked
-        text.key = (event.who, 0 if self._rules.one_hub else event.session)
+        text.key = self._key(event.who, 0 if self._rules.one_hub else event.session)
         text.place = self._places[event.who] = self._places.get(event.who, 0) + 1
 
     def _acknowledged(self, event: Event) -> None:
-        if event.id:
-            self._ids[event.id] = event.name
         text = self._texts.get(event.name)
         if text is not None:
-            text.acknowledged[event.part] = text.acknowledged.get(event.part, 0) + 1
+            if event.id:
+                self._ids[event.id] = text.name
+            text.acknowledged = _one_more(text.acknowledged, event.part)
             if text.ended == NEVER and text.acknowledgements:
                 text.ended = event.at
 
@@ -324,13 +346,29 @@ class Checker:
 
     def _news(self, event: Event) -> None:
         text = self._texts.get(event.name)
-        if text is not None:
-            text.news[event.part] = event.word
+        if text is not None and event.word in FINAL and event.word != DELIVERED:
+            text.bad_news = event.word
 
-    def _note_told(self, event: Event) -> None:
+    def _hear(self, event: Event) -> None:
         if event.word in FINAL:
             self.tally.receipts += 1
-            self._told.append(event)
+            if not self._put_down(event, self._ids.get(event.id, "")):
+                self._nameless.append(event)
+
+    def _put_down(self, event: Event, known: str) -> bool:
+        """A receipt, beside the text that it is about. Returns: False when nobody knows which."""
+        if known and event.name and known != event.name:
+            self._say(Kind.RECEIPT, event.name, f"a receipt quotes it that names the id of {known}")
+        text = self._texts.get(known or event.name)
+        if text is None:
+            return False
+        text.told += ((event.at, self._key(event.who, event.session), event.word),)
+        return True
+
+    def _key(self, who: str, session: int) -> Key:
+        """A session; the same object each time."""
+        key = (who, session)
+        return self._keys.setdefault(key, key)
 
     # --- taking ------------------------------------------------------------------------------------------------------
 
@@ -341,6 +379,8 @@ class Checker:
             return
         key = (event.who, event.session)
         lane = self._lanes.setdefault(text.lane, _Lane())
+        if text.parts is _FOLDED.get(text.total):
+            text.parts = _taken_once(text.total)
         part = text.parts.get(event.part)
         is_new = part is None
         if part is None:
@@ -438,7 +478,7 @@ class Checker:
             return
         if now is text and number > lane.part:
             self._say(Kind.ORDER, about, f"{name} part {number} came straight after part {lane.part}")
-        elif name not in lane.seen:
+        elif not text.has_begun:
             if number != 1:
                 self._say(Kind.ORDER, about, f"{name} began with part {number}")
             self._see_turn(lane, text)
@@ -447,12 +487,21 @@ class Checker:
         elif now is not None:
             self._say(Kind.ORDER, about, f"{name} part {number} came after {now.name} part {lane.part}")
             return
+        if now is not None and now is not text:
+            self._fold(now)
         lane.text, lane.part = text, number
+
+    @staticmethod
+    def _fold(text: _Text) -> None:
+        """Its lane has gone on: when each part was taken once, all such texts share one memory of that."""
+        parts = text.parts.values()
+        if len(parts) == text.total and all(part.how == "ok" and part.taken == 1 and not part.unsure for part in parts):
+            text.parts = _FOLDED.setdefault(text.total, _taken_once(text.total))
 
     def _see_turn(self, lane: _Lane, text: _Text) -> None:
         """A text's turn has come: nothing that had to wait for it may have been before it."""
         about, before = f"lane {text.lane}", lane.latest_begun
-        lane.seen.add(text.name)
+        text.has_begun = True
         if before is not None and text.ended + self._overtake < before.begun:
             words = f"{text.name} came after {before.name}, which was sent when {text.name} was acknowledged"
             self._say(Kind.ORDER, about, words)
@@ -555,16 +604,11 @@ class Checker:
             self._say(Kind.STRAY, text.name, "refused, and taken all the same")
 
     def _name_receipts(self, names: Mapping[str, str], *, is_known: bool) -> None:
-        for event in self._told:
+        for event in self._nameless:
             known = self._ids.get(event.id) or names.get(event.id, "")
-            if known and event.name and known != event.name:
-                self._say(Kind.RECEIPT, event.name, f"a receipt quotes it that names the id of {known}")
-            name = known or event.name
-            text = self._texts.get(name)
-            if text is not None:
-                text.told.append((event.at, (event.who, event.session), event.word))
-            elif name or is_known:  # without a journal an id may be one that only the hub can name
-                self._say(Kind.RECEIPT, name or event.id, "a receipt for what nobody sent")
+            # Without a journal an id may be one that only the hub can name.
+            if not self._put_down(event, known) and (known or event.name or is_known):
+                self._say(Kind.RECEIPT, known or event.name or event.id, "a receipt for what nobody sent")
 
     def _see_receipts(self, text: _Text, row: Journalled | None, *, has_journal: bool) -> None:
         told = text.told
@@ -598,10 +642,9 @@ class Checker:
             late = "it was taken" if text.taken_whole_at != NEVER else "anybody took it, whole"
             self._say(Kind.RECEIPT, text.name, f"told {word} before {late}")
             return
-        bad = sorted({news for news in text.news.values() if news in FINAL and news != DELIVERED})
-        if word == DELIVERED and bad:
-            self._say(Kind.RECEIPT, text.name, f"told {word}, and the sink said {bad[0]}")
-        elif word != DELIVERED and is_whole and not bad:
+        if word == DELIVERED and text.bad_news:
+            self._say(Kind.RECEIPT, text.name, f"told {word}, and the sink said {text.bad_news}")
+        elif word != DELIVERED and is_whole and not text.bad_news:
             self._say(Kind.RECEIPT, text.name, f"told {word}, and it was taken whole")
 
 
