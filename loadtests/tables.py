@@ -149,8 +149,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _about(about: Mapping[str, Any]) -> str:
     before, after = about.get("load_average_before", 0.0), about.get("load_average", 0.0)
     loads = f"load average {before:.1f} before and {after:.1f} after"
+    command = re.sub(r" --json \S+", "", str(about.get("command")))  # where the figures went is nobody's business
     return (
-        f"`{about.get('command')}`, {str(about.get('at'))[:10]}: CPython {about.get('python')}, {_store(about)}, "
+        f"`{command}`, {str(about.get('at'))[:10]}: CPython {about.get('python')}, {_store(about)}, "
         f"{about.get('cores')} cores, {loads}."
     )
 

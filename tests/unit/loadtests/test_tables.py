@@ -7,7 +7,7 @@ from loadtests.tables import CURVES, PAGE, PLACE, fill, tables_of
 
 ABOUT = {
     "at": "2026-11-22T10:00:00+00:00",
-    "command": "python -m loadtests.bench",
+    "command": "python -m loadtests.bench --json /somewhere/bench.json",
     "python": "3.11.7",
     "sqlite": "3.40.1",
     "store": "SQLite",
