@@ -12,13 +12,15 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
 import trio
 
 ACCEPTS_A_TURN: Final = 64
-REFUSAL_S: Final = 0.000_25  # rest for each that was not wanted: a flood has a quarter of a core for its refusals
+TURN_S: Final = 0.002  # each call of the system lets another thread go first: a turn must not become long
+REFUSAL_S: Final = 0.001  # rest for each that was not wanted: a flood has a tenth of a core for its refusals
 NO_ROOM_S: Final = 0.1  # between two tries when the system has no descriptors or memory left
 
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -58,7 +60,7 @@ async def accept_all(
 
 def _accept_waiting(plug: socket.socket, take: Callable[[socket.socket, str], bool]) -> int:
     """Take what waits. Returns: how many were not wanted."""
-    unwanted = 0
+    unwanted, until = 0, time.perf_counter() + TURN_S
     for _ in range(ACCEPTS_A_TURN):
         try:
             found, name = plug.accept()
@@ -69,6 +71,8 @@ def _accept_waiting(plug: socket.socket, take: Callable[[socket.socket, str], bo
                 raise
             continue  # it was gone before it was taken, or its network is (accept(2))
         unwanted += not take(found, str(name[0]))
+        if time.perf_counter() > until:
+            break
     return unwanted
 
 

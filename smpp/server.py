@@ -60,7 +60,7 @@ LOGGED_SYSTEM_ID: Final = 32
 """How much of a name that a stranger has given goes into a log line."""
 
 BOUND_LINES: Final = 500
-BOUND_LINES_PER_S: Final = 50.0  # of accounts that come and go: a hub that starts has thousands at once
+BOUND_LINES_PER_S: Final = 10.0  # of accounts that come and go: a hub that starts has thousands at once
 TELL_S: Final = 1.0  # between two lines that say how many lines there were not
 
 _GONE_BY_ITSELF: Final = (Ending.CLOSED_BY_PEER, Ending.CUT, Ending.UNBOUND_BY_PEER)
