@@ -2,10 +2,11 @@
 
 The real hub carries honest traffic in an open loop: texts of an account to a link, and texts of a link to a desk, each
 at a fifth of the peak that was measured first (together about half of what the hub can do: mixed and paced, a text
-costs more). It is measured alone (A) and beside
-each flood (B), in turns A B A B, and the medians are compared: *kept* is B's throughput over A's at the same offered
-load. Beside that: p99 of the acknowledgements, the hub's CPU, memory, descriptors and log lines, what an honest ESME
-that binds anew has to wait, and what the flood did and took of the machine itself.
+costs more). It is measured alone (A) and beside each flood (B), in turns A B A B, and the medians are compared: *kept*
+is B's throughput over A's at the same offered load. Beside that: p99 of the acknowledgements; the hub's CPU alone,
+beside the flood, and under the flood without any honest traffic, which is the figure to believe on a machine that has
+much else to do; memory, descriptors and log lines; what an honest ESME that binds anew has to wait; and what the flood
+did, and took of the machine itself.
 
 The strangers are a process of their own (``loadtests.strangers``), bounded in rate: on two cores that the hub, the load
 tools and the strangers share, an unbounded one would measure the scheduler. ``--per-s`` scales all rates.
@@ -40,6 +41,7 @@ SHARE = 0.2  # of each peak: together about half of what the hub can do, since m
 SETTLE_S = 0.5  # between the flood's begin and the honest load's, and after its end
 LATE_S = 20.0  # how long after its end a load may still arrive
 KEPT = 0.9
+ALONE_S = 1.0  # of the flood without honest traffic, for what it costs the hub
 VISIT_S = 0.25
 VISITOR_ADDRESS = "127.0.0.3"
 
@@ -263,7 +265,10 @@ class Scene:
         visit = {"port": self.ports["smpp"], "system_id": "visitor", "password": PASSWORD, "source": VISITOR_ADDRESS}
         self.visitor.ask("visit", **visit, every_s=VISIT_S, seconds=seconds + LATE_S * 2)
         time.sleep(SETTLE_S)
-        found: dict[str, Any] = dict(self.honest(rates, seconds))
+        cpu, begun = self.hub.cpu_s(), time.monotonic()
+        time.sleep(ALONE_S)
+        cost = (self.hub.cpu_s() - cpu) / (time.monotonic() - begun)
+        found: dict[str, Any] = {"flood_cost": cost, **self.honest(rates, seconds)}
         found["descriptors"] = float(len(os.listdir(f"/proc/{self.hub.child.pid}/fd")))
         visits, did = self.visitor.ask("stop"), self.strangers.ask("stop")
         time.sleep(SETTLE_S)
@@ -322,12 +327,30 @@ def show(name: str, alone: dict[str, float], beside: dict[str, Any], did: dict[s
         f"{mark} {name:26} kept {kept['kept_to_link']:6.1%} {kept['kept_to_desk']:6.1%}"
         f"  p99 {alone['to_link_p99_ms']:6.1f} -> {beside['to_link_p99_ms']:7.1f} ms,"
         f" {alone['to_desk_p99_ms']:6.1f} -> {beside['to_desk_p99_ms']:7.1f} ms"
-        f"  CPU {alone['cpu_share']:4.2f} -> {beside['cpu_share']:4.2f} (flood {beside['flood_cpu_share']:4.2f})"
+        f"  CPU {alone['cpu_share']:4.2f} -> {beside['cpu_share']:4.2f}, flood alone {beside['flood_cost']:4.2f}"
+        f" (strangers {beside['flood_cpu_share']:4.2f})"
         f"  {beside['memory_mb']:4.0f} MB {beside['descriptors']:4.0f} fds {beside['log_lines_per_s']:6.1f} lines/s"
         f"  binds {beside['visits_bound']:.0f}/{beside['visits']:.0f} max {beside['visit_max_ms']:.0f} ms",
         flush=True,
     )
     print(f"     {did}", flush=True)
+
+
+def table(report: dict[str, Any]) -> str:
+    """A report as lines of Markdown."""
+    lines = [
+        "| flood | a second | kept, link and desk | p99 alone → beside, ms | flood's cost, cores | binds | lines/s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for flood in report["floods"].values():
+        alone, beside = medians(flood["alone"]), medians(flood["beside"])
+        asked, bound = (sum(run[key] for run in flood["beside"]) for key in ("visits", "visits_bound"))
+        lines.append(
+            f"| {flood['about']} | {flood['per_s']:,.0f} | {flood['kept_to_link']:.0%}, {flood['kept_to_desk']:.0%}"
+            f" | {alone['to_link_p99_ms']:,.0f} → {beside['to_link_p99_ms']:,.0f} | {beside['flood_cost']:.2f}"
+            f" | {bound} of {asked} | {beside['log_lines_per_s']:.0f} |"
+        )
+    return "\n".join(lines)
 
 
 def parse() -> argparse.Namespace:
@@ -342,6 +365,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--per-s", type=float, default=1.0, help="a factor for the floods' rates")
     parser.add_argument("--account-per-s", type=float, default=0.0, help="honest texts to the link; 0: from the peak")
     parser.add_argument("--desk-per-s", type=float, default=0.0, help="honest texts to the desk; 0: from the peak")
+    parser.add_argument(
+        "--table", action="store_true", help="write the figures of --json as a table, and measure nothing"
+    )
     parser.add_argument("--json", type=Path, default=ROOT / "var" / "floods.json", help="where the figures go")
     return parser.parse_args()
 
@@ -354,6 +380,9 @@ def main() -> None:
     if options.list:
         for flood in chosen:
             print(f"{flood.name:26} {flood.per_s:8,.0f}/s  {flood.about}")
+        return
+    if options.table:
+        print(table(json.loads(options.json.read_text())))
         return
     directory = Path(tempfile.mkdtemp(prefix="smshub-floods-"))
     report: dict[str, Any] = {"command": " ".join(("python -m loadtests.floods", *sys.argv[1:])), "floods": {}}

@@ -118,6 +118,8 @@ class Strangers:
             if isinstance(ended, Exception):
                 self.done[f"failed: {type(ended).__name__}: {ended}"] += 1
         self._floods.clear()
+        if self._component is not None:  # what it has not read yet would be a part of the next flood
+            self._component[1].transport.abort()
         seconds = max(time.monotonic() - self._begun, 1e-9)
         waits = sorted(self.waits)
         return {
