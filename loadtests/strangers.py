@@ -112,8 +112,11 @@ class Strangers:
 
     async def stop(self, _: Command) -> Command:
         """End what goes on, and tell what was done."""
-        for flood in self._floods:
-            flood.cancel()
+        going_on = set(self._floods)
+        while going_on:  # wait_for of Python 3.11 loses a cancellation that comes with its result: again, then
+            for flood in going_on:
+                flood.cancel()
+            _, going_on = await asyncio.wait(going_on, timeout=0.5)
         for ended in await asyncio.gather(*self._floods, return_exceptions=True):
             if isinstance(ended, Exception):
                 self.done[f"failed: {type(ended).__name__}: {ended}"] += 1
