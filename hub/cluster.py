@@ -183,9 +183,9 @@ class Cluster:
 
     async def _sign(self, hub: Hub) -> None:
         begun_s = self._steady()
-        was_fresh = self.is_fresh()
         store, now_us, newest_id = hub.store, hub.clock(), hub.store.newest_id()
         await store.transact(lambda tx: cluster_rows.beat(tx, self.identity, now_us, newest_id))
+        was_fresh = self.is_fresh()  # and so it was all the while
         self._signed_s, self._fresh_until_s = begun_s, begun_s + self.lease_s * FRESH
         if not was_fresh:
             log.info("signs of life reach the others again")

@@ -17,7 +17,7 @@ class Cursor:
         doubtful: True when there may be rows that nobody told of.
     """
 
-    __slots__ = ("at", "doubtful", "on_the_way", "resuming", "tail")
+    __slots__ = ("_told", "at", "doubtful", "on_the_way", "resuming", "tail")
 
     def __init__(self) -> None:
         self.at = 0
@@ -25,6 +25,7 @@ class Cursor:
         self.on_the_way = 0
         self.resuming = True
         self.doubtful = False
+        self._told = 0  # the least row that was told of since a reading began, which may be missing in it
 
     @property
     def behind(self) -> bool:
@@ -36,10 +37,33 @@ class Cursor:
         """True when a scan would find something."""
         return self.resuming or self.doubtful or self.at < self.tail
 
-    def rewind(self, message_id: int) -> None:
-        """See this row, and all after it, again."""
-        self.tail = max(self.tail, self.at, message_id)
+    def rewind(self, message_id: int, last_id: int = 0) -> None:
+        """See this row, and all after it, again: to ``last_id`` at least."""
+        self.tail = max(self.tail, self.at, message_id, last_id)
         self.at = min(self.at, message_id - 1)
+        self._told = min(self._told or message_id, message_id)
+
+    def came(self, first_id: int, last_id: int) -> None:
+        """Rows were committed that are left to the scan.
+
+        Where several nodes give ids out, and the clock of one is ahead, a scan may have gone beyond them already.
+        """
+        if first_id <= self.at:
+            self.rewind(first_id, last_id)
+            return
+        self.tail = max(self.tail, last_id)
+        self._told = min(self._told or first_id, first_id)
+
+    def begin(self) -> None:
+        """A page is about to be read."""
+        self._told = 0
+
+    def end(self, at: int, last_id: int) -> None:
+        """It was read: from behind ``at``, up to and with ``last_id``."""
+        if self.at >= at:  # else it was rewound meanwhile
+            self.at = max(self.at, last_id)
+        if self._told and self._told <= self.at:  # the reading may have begun before that one was there
+            self.rewind(self._told)
 
 
 class Alarm:

@@ -159,7 +159,8 @@ class Dispatcher:
         if texts.resuming or texts.on_the_way or texts.at < texts.tail or lanes.size + self._reading >= self._heads:
             texts.on_the_way += 1
             return None
-        texts.at = message_id
+        if message_id > texts.at:  # less where another node's clock is ahead
+            texts.at = message_id
         key = (source, destination)
         lane = lanes.lane(key)
         if self._paced and self._is_crowded(source):
@@ -244,17 +245,23 @@ class Dispatcher:
         """Whether ``admission`` would wait."""
         return self._catching_up is not None
 
-    def receipts_made(self, last_id: int) -> None:
-        """The journal has receipts for this endpoint, the last of them with this id."""
-        self._receipts.tail = max(self._receipts.tail, last_id)
+    def receipts_made(self, first_id: int, last_id: int) -> None:
+        """The journal has receipts for this endpoint, with ids between these, both included."""
+        self._left_to_scan(self._receipts, first_id, last_id)
         self._wakeup.set()
+
+    def _left_to_scan(self, cursor: Cursor, first_id: int, last_id: int) -> None:
+        if self._store.is_shared:
+            cursor.came(first_id, last_id)
+        else:  # ids rise from commit to commit: what a scan has gone beyond, it has seen
+            cursor.tail = max(cursor.tail, last_id)
 
     def journalled_elsewhere(self, kind: Kind, first_id: int, last_id: int) -> None:
         """Another node has journalled messages for this endpoint: those of its ids between two, both included."""
         if kind is Kind.RECEIPT:
-            self._receipts.rewind(first_id)
+            self._receipts.rewind(first_id, last_id)
         elif self._texts.behind or len(self._visits) >= VISITS:
-            self._texts.rewind(first_id)
+            self._texts.rewind(first_id, last_id)
         else:
             self._visits.append((first_id, last_id))
         self._wakeup.set()
@@ -275,7 +282,7 @@ class Dispatcher:
             elif lane is None:
                 texts.on_the_way -= 1
                 if committed:
-                    texts.tail = max(texts.tail, message_id)
+                    self._left_to_scan(texts, message_id, message_id)
             else:
                 lane.on_the_way -= 1
                 if lane.head is None and not lane.asleep:
@@ -594,6 +601,7 @@ class Dispatcher:
         """Read the next page beyond the cursor. Returns: whether it held anything."""
         at, tail, limit = cursor.at, cursor.tail, self._page()
         doubtful, cursor.doubtful = cursor.doubtful, False
+        cursor.begin()
         try:
             rows, fresh = await self._read(journal.pending_page(self.name, kind, at, limit), limit)
         except BaseException:
@@ -605,9 +613,7 @@ class Dispatcher:
         is_last = len(rows) < limit  # all that was committed when the read began has been seen
         if is_last:
             cursor.resuming = False
-        if cursor.at >= at:  # else it was rewound meanwhile
-            last = max(rows[-1][0] if rows else 0, tail if is_last else 0)
-            cursor.at = max(cursor.at, last)
+        cursor.end(at, max(rows[-1][0] if rows else 0, tail if is_last else 0))
         if is_last and kind is Kind.TEXT and cursor.behind and self._catching_up is None:
             self._catching_up = trio.Event()
         return bool(rows)
@@ -618,16 +624,21 @@ class Dispatcher:
         limit = self._page()
         if self._texts.behind or not limit:
             self._visits.pop(0)
-            self._texts.rewind(first)
+            self._texts.rewind(first, last)
             return False
         rows, fresh = await self._read(journal.pending_page(self.name, Kind.TEXT, first - 1, limit, last), limit)
         self._visits.pop(0)
+        if self.behind:  # meanwhile: texts come in order of id
+            self._texts.rewind(first, last)
+            return True
         now_us, node = self._clock(), node_of(first)
         for row in fresh:
             if node_of(row[0]) == node:  # ids of other nodes lie between: who gave them out tells of them
                 self._load(self._standing(row), now_us)
+        if rows:  # a lane that is refilled goes as far: what did not get into memory is its own now
+            self._texts.at = max(self._texts.at, rows[-1][0])
         if len(rows) == limit:
-            self._texts.rewind(rows[-1][0])
+            self._texts.rewind(rows[-1][0], last)
         return bool(rows)
 
     def _load(self, standing: journal.Standing, now_us: int) -> None:

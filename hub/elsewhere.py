@@ -60,7 +60,7 @@ class Elsewhere:
     def commit_doubtful(self, entries: Sequence[Queued], left: Sequence[int], now_us: int) -> None:
         """See ``Dispatcher.commit_doubtful``: the bell is written or not with what it tells of."""
 
-    def receipts_made(self, last_id: int) -> None:
+    def receipts_made(self, first_id: int, last_id: int) -> None:
         """See ``Dispatcher.receipts_made``."""
 
     def receipts_doubtful(self) -> None:

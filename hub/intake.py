@@ -361,7 +361,7 @@ class Intake:
             self._opt_outs.heeded(endpoint, drafts, self._counters)
         for name, last_id in found.made.items():
             if name in self._ways:
-                self._ways[name].receipts_made(last_id)
+                self._ways[name].receipts_made(found.first[name], last_id)
         self._counters.count("receipts_settled", endpoint, found.settled)
         self._counters.count("receipts_parked", endpoint, found.parked)
         self._counters.count("receipts_repeated", endpoint, found.repeated)
@@ -663,7 +663,7 @@ class Intake:
         self._ways.ring(found.rung)
         for name, last_id in found.made.items():
             if name in self._ways:
-                self._ways[name].receipts_made(last_id)
+                self._ways[name].receipts_made(found.first[name], last_id)
         log.warning("a text in parts has no way to go any more", endpoint=endpoint, reason=reason.value)
 
 

@@ -159,7 +159,7 @@ class Outcomes:
                 self._ways.ring(news.rung)
                 for name, last_id in news.made.items():
                     if name in self._ways:
-                        self._ways[name].receipts_made(last_id)
+                        self._ways[name].receipts_made(news.first[name], last_id)
                 break
         if dispatcher is None:
             return

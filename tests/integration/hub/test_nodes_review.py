@@ -1,0 +1,130 @@
+"""What goes wrong between several nodes in rare moments: each moment made on purpose."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from hub import Accepted, Part, ReceiptWanted
+from hub.model import Outcome, Result
+from store import Store
+from tests.fixtures_hub import transit
+from tests.fixtures_nodes import Node, open_nodes
+
+
+def run_ahead(store: Store, minutes: int = 1) -> None:
+    """Let a node give out ids as if its clock were ahead."""
+    store.advance_ids_past(store.new_id() + (minutes * 60_000 << 22))
+
+
+def be_deaf(node: Node) -> None:
+    """Let a node not hear how far the ids of others are, as between two of its beats."""
+    node.store.advance_ids_past = lambda known_id: None  # type: ignore[method-assign]
+
+
+async def test_many_texts_of_one_lane_from_another_node_are_read_to_the_last(postgres_url: str) -> None:
+    """More than a lane holds in memory, and nothing is taken in at the node that has the lane."""
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        await second.hub.receive("account:agg", [transit(f"{n:03}") for n in range(150)])
+        link = first.endpoints["link:one"]
+        await nodes.until(lambda: len(link.texts()) == 150, 20)
+        assert link.texts() == [f"{n:03}" for n in range(150)]
+
+
+async def test_more_texts_from_another_node_than_memory_reads_at_once_are_read_to_the_last(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        first.hub.dispatcher("link:one").hold(8)
+        await second.hub.receive("account:agg", [transit(f"{n:03}", source=f"+1202555{n:04}") for n in range(100)])
+        link = first.endpoints["link:one"]
+        await nodes.until(lambda: len(link.texts()) == 100, 20)
+
+
+async def test_more_receipts_from_another_node_than_memory_reads_at_once_are_read_to_the_last(
+    postgres_url: str,
+) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: {"link:two"} <= second.held)
+        account = first.endpoints["account:agg"]
+        account.window = 0
+        first.hub.dispatcher("account:agg").hold(8)
+        link = second.endpoints["link:two"]
+        link.window = 100
+        answers: list[Part] = []
+
+        def script(part: Part) -> Outcome | None:
+            answers.append(part)
+            return None
+
+        link.script = script
+        texts = [
+            transit(f"{n:03}", "+18885550000", f"+1202555{n:04}", receipt_wanted=ReceiptWanted.FINAL) for n in range(60)
+        ]
+        await first.hub.receive("account:agg", texts)
+        await nodes.until(lambda: len(answers) == 60)
+        await second.hub.report("link:two", [Outcome(part, Result.ACCEPTED) for part in answers])
+        account.come_back(first.hub)
+        await nodes.until(lambda: len(account.receipts()) == 60, 20)
+
+
+async def test_texts_of_a_node_whose_clock_is_ahead_hide_none_of_its_neighbour(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        be_deaf(first)
+        run_ahead(second.store)
+        link = first.endpoints["link:one"]
+        first.hub.dispatcher("link:one").hold(8)
+        link.window = 0
+        for n in range(0, 100, 10):
+            sources = [f"+1202555{m:04}" for m in range(n, n + 10)]
+            for node in (first, second):
+                verdicts = await node.hub.receive("account:agg", [transit("x", source=source) for source in sources])
+                assert all(isinstance(verdict, Accepted) for verdict in verdicts)
+        link.come_back(first.hub)
+        await nodes.until(lambda: len(link.texts()) == 200, 20)
+        assert {part.message.id for _, part in link.given} == {row.id for row in await nodes.messages()}
+
+
+async def test_receipts_of_a_node_whose_clock_is_ahead_hide_none_of_its_neighbour(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: {"link:two"} <= second.held)
+        be_deaf(first)
+        run_ahead(second.store)
+        account = first.endpoints["account:agg"]
+        for number in ("+18885550000", "+13035550000"):  # by the link of the other, then by its own
+            before = len(account.receipts())
+            await first.hub.receive("account:agg", [transit("x", number, receipt_wanted=ReceiptWanted.FINAL)])
+            await nodes.until(lambda before=before: len(account.receipts()) > before, 20)
+
+
+async def test_lanes_go_on_when_a_sign_was_long_under_way(postgres_url: str) -> None:
+    """Its hold on its leases went stale while the sign was being written, and is fresh again with it."""
+    async with open_nodes(postgres_url) as nodes:
+        node = await nodes.start(1)
+        link = node.endpoints["link:one"]
+        await nodes.beat(node)
+        transact, reached, go_on = node.store.transact, trio.Event(), trio.Event()
+
+        async def slow(*arguments: object, **more: object) -> object:
+            reached.set()
+            await go_on.wait()
+            return await transact(*arguments, **more)  # type: ignore[arg-type]
+
+        nodes.steady.now_s += 5.0
+        node.store.transact = slow  # type: ignore[method-assign, assignment]
+        node.cluster.look()
+        await reached.wait()
+        nodes.steady.now_s += 2.0
+        assert not node.cluster.is_fresh()
+        await node.hub.receive("account:agg", [transit("a")])
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        assert link.texts() == []
+        node.store.transact = transact  # type: ignore[method-assign]
+        go_on.set()
+        await nodes.until(lambda: link.texts() == ["a"], 20)
