@@ -8,12 +8,13 @@ import time
 import uuid
 from collections.abc import Sequence
 
+import msgspec
 import sqlalchemy
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql
 
 from hub.leases import NOBODY, Lease, NodeRow
-from hub.tables import lease, node
+from hub.tables import bell, errand, lease, node, outbox
 from store import StoreError, StoreFenced, Transaction
 from store.store import backend_for
 
@@ -145,6 +146,31 @@ def look(tx: Transaction) -> tuple[list[NodeRow], dict[str, Lease]]:
     nodes = [NodeRow(*row) for row in tx.sql.execute(select(*_NODE_COLUMNS).order_by(node.c.id)).all()]
     rows = tx.sql.execute(select(lease.c.endpoint, lease.c.node, lease.c.wanted_by)).all()
     return nodes, {row[0]: Lease(*row) for row in rows}
+
+
+class Between(msgspec.Struct, frozen=True):
+    """What nodes have left for each other.
+
+    Attributes:
+        bells: that nobody has heard yet.
+        errands: that nobody has answered yet.
+        outbox_since_us: when the oldest event happened that has no number in the feed yet; 0 when all have one.
+    """
+
+    bells: int
+    errands: int
+    outbox_since_us: int
+
+
+def between(tx: Transaction) -> Between:
+    """Look at what nodes have left for each other."""
+    oldest = select(outbox.c.at_us).order_by(outbox.c.id).limit(1)
+    unanswered = select(func.count()).select_from(errand).where(errand.c.answer == "")
+    return Between(
+        tx.sql.execute(select(func.count()).select_from(bell)).scalar() or 0,
+        tx.sql.execute(unanswered).scalar() or 0,
+        tx.sql.execute(oldest).scalar() or 0,
+    )
 
 
 def take(tx: Transaction, identity: int, endpoints: Sequence[str], now_us: int) -> list[str]:

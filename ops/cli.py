@@ -24,6 +24,7 @@ MODULES: Final = {
     "enum": "ops.cli_enum",
     "thread": "ops.cli_operate",
     "queue": "ops.cli_queue",
+    "node": "ops.cli_node",
     "opt-out": "ops.cli_optout",
     "charging": "ops.cli_charging",
     "retention": "ops.cli_keeping",

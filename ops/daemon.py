@@ -38,6 +38,7 @@ from ops import logs, metrics, schema, web, wiring
 from ops.api.counts import ApiCounts
 from ops.charging import open_follower
 from ops.cli_provision import apply_config, routes_beside
+from ops.cluster_metrics import ClusterMetrics
 from ops.clustering import join_cluster
 from ops.config import Config
 from ops.endpoint_metrics import EndpointMetrics
@@ -316,6 +317,8 @@ class Daemon:
             yield SampledMetrics(self.answers.samples, ENUM)
         if self.spans is not None:
             yield self.spans
+        if self.cluster is not None:
+            yield ClusterMetrics(self.cluster)
         yield from self.sharing.collectors()
 
     async def _serve_api(self, nursery: trio.Nursery) -> None:

@@ -7,6 +7,8 @@ Run as a program (``python -m ops.metrics_table``) this module writes the refere
 docs/reference/metrics.md to it, and another a running daemon's scrape to this table.
 """
 
+# long because: it is one table, and who looks for a metric reads it as one
+
 from __future__ import annotations
 
 import sys
@@ -598,6 +600,71 @@ _REDIS = tuple(
     )
 )
 
+_NODES = tuple(
+    msgspec.structs.replace(row, only="`[cluster] enabled`")
+    for row in (
+        MetricRow(
+            "smshub_nodes",
+            GAUGE,
+            ("state",),
+            "nodes on this database as this one sees them: up, left (ended in order), dead (gave no sign and "
+            "were fenced)",
+            "any dead: [NodeDown](../howto/watch.md#nodedown)",
+        ),
+        MetricRow(
+            "smshub_leases",
+            GAUGE,
+            ("kind",),
+            "endpoints whose lanes this node has: link, group, desk, account; service is 1 on the node that does what "
+            "is done once for all",
+            "0 of all kinds on a node that is up: it does not get at the database",
+        ),
+        MetricRow(
+            "smshub_leases_moved_total",
+            COUNTER,
+            ("what",),
+            "leases that this node has taken, or given to another",
+            "many an hour: nodes come and go, or an ESME binds here and there in turn",
+        ),
+        MetricRow(
+            "smshub_nodes_fenced_total",
+            COUNTER,
+            (),
+            "nodes that this one has found dead and fenced",
+            "as of `smshub_nodes`",
+        ),
+        MetricRow(
+            "smshub_node_sign_age_seconds",
+            GAUGE,
+            (),
+            "since this node's last sign of life that is on disk",
+            "near `smshub_node_lease_seconds`: [NodeLate](../howto/watch.md#nodelate)",
+        ),
+        MetricRow("smshub_node_lease_seconds", GAUGE, (), "`[cluster] lease_s`"),
+        MetricRow(
+            "smshub_waiting_bells",
+            GAUGE,
+            (),
+            "bells in the database that nobody has heard: texts that one node took in and another sends",
+            "rises without end: who holds the endpoints does not come to reading",
+        ),
+        MetricRow(
+            "smshub_waiting_errands",
+            GAUGE,
+            (),
+            "cancellations and replacements that wait for the node which has the text",
+            "stays above 0: that node hangs",
+        ),
+        MetricRow(
+            "smshub_outbox_oldest_seconds",
+            GAUGE,
+            (),
+            "age of the oldest event that has no number in the feed yet, 0 when all have one",
+            "rises: [NoServices](../howto/watch.md#noservices)",
+        ),
+    )
+)
+
 SECTIONS: Final[dict[str, tuple[MetricRow, ...]]] = {
     "The message path": _EVENTS,
     "Links, accounts and desks": _ENDPOINTS,
@@ -605,6 +672,7 @@ SECTIONS: Final[dict[str, tuple[MetricRow, ...]]] = {
     "The store": _STORE,
     "Provisioning": _PROVISIONING,
     "Services and the daemon": _SERVICES,
+    "Several nodes": _NODES,
     "Redis": _REDIS,
 }
 """All metrics of the hub's own, by the heading under which the reference has them."""

@@ -17,6 +17,7 @@ import trio
 from prometheus_client.core import Metric
 
 from hub.backlog import Backlog, Waiting, backlog
+from hub.cluster_rows import Between, between
 from hub.model import Kind
 from ops.config import Config
 from ops.metric_families import family
@@ -39,12 +40,14 @@ class Found(msgspec.Struct, frozen=True):
         backlog: what waits.
         audit_entries: how many entries the audit has.
         revision: of the catalog in the store.
+        between: what nodes have left for each other; None for a daemon that is alone.
     """
 
     at_us: int
     backlog: Backlog
     audit_entries: int
     revision: int
+    between: Between | None = None
 
 
 class StoreWatch:
@@ -122,7 +125,8 @@ class StoreWatch:
 
     def _find(self, tx: Transaction) -> Found:
         now_us = self._clock()
-        return Found(now_us, backlog(tx, now_us), head(tx).id, catalog.revision(tx))
+        left = between(tx) if self._store.is_shared else None
+        return Found(now_us, backlog(tx, now_us), head(tx).id, catalog.revision(tx), left)
 
     def collect(self) -> Iterator[Metric]:
         """Metrics, as the registry wants them."""
@@ -147,6 +151,10 @@ class StoreWatch:
         yield family("smshub_feed_lag_seconds", lags)
         yield family("smshub_audit_entries_total", found.audit_entries)
         yield family("smshub_catalog_stored_revision", found.revision)
+        if found.between is not None:
+            yield family("smshub_waiting_bells", found.between.bells)
+            yield family("smshub_waiting_errands", found.between.errands)
+            yield family("smshub_outbox_oldest_seconds", _age_s(found.at_us, found.between.outbox_since_us))
 
 
 _NOTHING = Waiting(0, 0)

@@ -140,6 +140,52 @@ OVERVIEW: Final = Board(
             ),
         ),
         Row(
+            "Nodes, where there are several",
+            (
+                Panel(
+                    title="Nodes",
+                    says="On one database, as each of them sees it. Dead: it gave no sign, and was fenced.",
+                    queries=(Query(f"max by (state) (smshub_nodes{{{HUB}}})", "{{state}}"),),
+                    width=QUARTER,
+                    is_live=False,
+                ),
+                Panel(
+                    title="Leases held",
+                    says="Endpoints whose lanes each node has.",
+                    queries=(Query(f"sum by (instance) (smshub_leases{{{HUB}}})", "{{instance}}"),),
+                    width=QUARTER,
+                    is_live=False,
+                ),
+                Panel(
+                    title="Last sign of life",
+                    says="As part of a lease. From 0.6 on a node sends nothing; at 1 it is fenced.",
+                    queries=(
+                        Query(
+                            f"smshub_node_sign_age_seconds{{{HUB}}} / smshub_node_lease_seconds{{{HUB}}}",
+                            "{{instance}}",
+                        ),
+                    ),
+                    unit="percentunit",
+                    width=QUARTER,
+                    warn=0.5,
+                    bad=0.6,
+                    is_live=False,
+                ),
+                Panel(
+                    title="Between nodes",
+                    says="Bells that nobody has heard, errands without an answer, and the oldest event's seconds "
+                    "without a number.",
+                    queries=(
+                        Query(f"max(smshub_waiting_bells{{{HUB}}})", "bells"),
+                        Query(f"max(smshub_waiting_errands{{{HUB}}})", "errands"),
+                        Query(f"max(smshub_outbox_oldest_seconds{{{HUB}}})", "oldest event, s"),
+                    ),
+                    width=QUARTER,
+                    is_live=False,
+                ),
+            ),
+        ),
+        Row(
             "Services",
             (
                 Panel(

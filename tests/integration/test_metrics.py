@@ -18,6 +18,7 @@ from provisioning import Directory
 from store import open_store
 
 TRACING = {"smshub_spans_total"}
+NODES = {name for name, row in METRICS.items() if "[cluster]" in row.only}  # tests/integration/test_node_cli.py
 REDIS = {name for name in METRICS if name.startswith("smshub_redis_")}  # tests/integration/test_redis_link.py
 
 
@@ -63,7 +64,7 @@ async def test_a_scrape_has_every_metric_of_the_table_and_no_other(stage) -> Non
         for family in text_string_to_metric_families(text)
         if family.name.startswith("smshub_")
     }
-    assert set(families) == set(METRICS) - TRACING - REDIS
+    assert set(families) == set(METRICS) - TRACING - REDIS - NODES
     for name, found in families.items():
         row = METRICS[name]
         assert found.type == row.kind, name
