@@ -23,6 +23,11 @@ _NODE_COLUMNS = [node.c[name] for name in NodeRow.__struct_fields__]
 
 
 _ASK = sqlalchemy.text("SELECT 1 FROM node WHERE id = :identity AND epoch = :epoch FOR SHARE")
+_WRITER = "smshub node {:d}"  # what the connection that a node writes by is called in the database
+_END = sqlalchemy.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = :name AND datname = current_database() AND usename = current_user"
+)
 
 
 class NodeInUse(StoreError):
@@ -56,10 +61,12 @@ class NodeGuard:
         self.is_fenced = False
         self._idle_ms = max(1, round(idle_s * 1000))
         self._me = {"identity": identity, "epoch": epoch}
+        self._name = _WRITER.format(identity)
 
     def connected(self, connection: sqlalchemy.Connection) -> None:
         """See ``store.guard.Guard``."""
         connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = {self._idle_ms:d}")
+        connection.exec_driver_sql(f"SET application_name = '{self._name}'")
         connection.commit()
 
     def check(self, connection: sqlalchemy.Connection) -> None:
@@ -216,12 +223,15 @@ def leave(tx: Transaction, identity: int) -> None:
 def fence(tx: Transaction, dead: NodeRow) -> bool:
     """Take everything from a node that gives no sign. Returns: False when it has given one, or is just writing.
 
-    Who writes holds its row; the database ends a transaction that stands still (``NodeGuard.idle_s``), so that a frozen
-    node can be fenced a little later.
+    Who writes holds its row; a frozen node holds it for as long as its transaction stands. The database ends that when
+    it has stood still for long (``NodeGuard.idle_s``), but not in the midst of a COPY, while it waits for rows. So its
+    connection is ended here, and the node can be fenced at the next look.
     """
     same = (node.c.id == dead.id, node.c.epoch == dead.epoch, node.c.beat == dead.beat, node.c.state == "up")
     found = tx.sql.execute(select(node.c.id).where(*same).with_for_update(skip_locked=True)).first()
     if found is None:
+        if tx.sql.execute(select(node.c.id).where(*same)).first() is not None:
+            tx.sql.execute(_END, {"name": _WRITER.format(dead.id)})
         return False
     tx.sql.execute(update(node).where(node.c.id == dead.id).values(epoch=node.c.epoch + 1, state="dead"))
     tx.sql.execute(delete(lease).where(lease.c.node == dead.id))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 import trio.testing
 
 from hub import Accepted, Part, ReceiptWanted
 from hub.model import Outcome, Result
 from store import Store
+from store.store import backend_for
 from tests.fixtures_hub import transit
-from tests.fixtures_nodes import Node, open_nodes
+from tests.fixtures_nodes import NAMES, Node, open_nodes
 
 
 def run_ahead(store: Store, minutes: int = 1) -> None:
@@ -128,3 +131,25 @@ async def test_lanes_go_on_when_a_sign_was_long_under_way(postgres_url: str) -> 
         node.store.transact = transact  # type: ignore[method-assign]
         go_on.set()
         await nodes.until(lambda: link.texts() == ["a"], 20)
+
+
+async def test_who_froze_in_the_midst_of_a_copy_is_fenced(postgres_url: str) -> None:
+    """The database does not hold a transaction for idle that waits for the rows of a COPY."""
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        first.die()
+        backend = backend_for(postgres_url)
+        with backend.connect(read_only=False) as connection:
+            first.guard.connected(connection)
+            connection.begin()
+            first.guard.check(connection)
+            raw: Any = connection.connection.dbapi_connection
+            with raw.cursor() as cursor:
+                copying = cursor.copy("COPY bell (endpoint, kind, first_id, last_id) FROM STDIN")
+                copying.__enter__()
+                await nodes.pass_a_lease()
+                await nodes.pass_beats(2)
+                await nodes.until(lambda: second.held == set(NAMES), 20)
+            connection.invalidate()
+        backend.dispose()
