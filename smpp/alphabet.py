@@ -31,6 +31,11 @@ from functools import lru_cache
 from smpp.alphabet_tables import ESCAPE, LANGUAGES, LOCKING_SHIFT, SINGLE_SHIFT, UNDEFINED
 from smpp.errors import SmppError
 
+# Python reads a codec's module when it is first used. That is a file: where descriptors have run out by then, encoding
+# a text would fail, and the session with it.
+codecs.lookup("utf-16-be")
+codecs.lookup("utf-16-le")
+
 REPLACEMENT = "\ufffd"
 
 _ESCAPE_OCTET = bytes((ESCAPE,))

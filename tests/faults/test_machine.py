@@ -12,7 +12,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -144,14 +145,28 @@ async def test_a_clock_that_jumps_holds_up_nothing(
 # --- descriptors ---
 
 
+@asynccontextmanager
+async def _leaving(strangers: list[trio.SocketStream]) -> AsyncIterator[None]:
+    """However it ends, they leave."""
+    try:
+        yield
+    finally:
+        for stream in strangers:
+            await trio.aclose_forcefully(stream)
+
+
 async def test_running_out_of_descriptors_hurts_only_who_comes_then(
     tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
     """Strangers take all that are left: who is bound notices nothing; who comes waits until they leave."""
     strangers: list[trio.SocketStream] = []
     # The hub's own bounds would be met first.
-    more = {"smpp": "max_unbound = 10000\nsession_init_s = 600"}
-    async with open_scene(tmp_path, f"sqlite:///{tmp_path / 'hub.db'}", unused_tcp_port_factory, 41, **more) as scene:
+    more = {"smpp": "max_unbound = 10000\nsession_init_s = 600\naddress_per_s = 0\nstrangers_per_s = 0"}
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+    async with (
+        _leaving(strangers),
+        open_scene(tmp_path, url, unused_tcp_port_factory, 41, **more) as scene,
+    ):
         folder = f"/proc/{scene.daemon.process_id}/fd"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scene.load.run)
@@ -170,8 +185,8 @@ async def test_running_out_of_descriptors_hurts_only_who_comes_then(
                 for _ in range(3):
                     await scene.carrier.cut()  # its link, which the hub itself opens, comes back all the same …
                     await trio.sleep(0.2)
-                for stream in strangers:
-                    await trio.aclose_forcefully(stream)
+                while strangers:
+                    await trio.aclose_forcefully(strangers.pop())
             await scene.esme.cut()  # … and when they have left, so does who dials in
             await until(lambda: scene.esme.stream not in (None, sessions[1]), PATIENCE_S, "the ESME is back")
             await until(lambda: scene.carrier.bound, PATIENCE_S, "the link is back")
