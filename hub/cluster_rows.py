@@ -162,11 +162,13 @@ class Between(msgspec.Struct, frozen=True):
         bells: that nobody has heard yet.
         errands: that nobody has answered yet.
         outbox_since_us: when the oldest event happened that has no number in the feed yet; 0 when all have one.
+        held: endpoints that some node holds.
     """
 
     bells: int
     errands: int
     outbox_since_us: int
+    held: frozenset[str]
 
 
 def between(tx: Transaction) -> Between:
@@ -177,6 +179,7 @@ def between(tx: Transaction) -> Between:
         tx.sql.execute(select(func.count()).select_from(bell)).scalar() or 0,
         tx.sql.execute(unanswered).scalar() or 0,
         tx.sql.execute(oldest).scalar() or 0,
+        frozenset(tx.sql.execute(select(lease.c.endpoint)).scalars()),
     )
 
 

@@ -118,7 +118,9 @@ class Daemon:
         self.charging = open_follower(config.charging, config.node.id, store, hub.clock)
         self.letters = LetterWatch(store, hub.clock)
         self.api_counts = ApiCounts(spans.request if spans is not None else None)
-        self.store_watch = StoreWatch(store, hub.clock, folders_of(config), hub.statistics)
+        self.store_watch = StoreWatch(
+            store, hub.clock, folders_of(config), hub.statistics, tells_all=lambda: hub.is_upkeeper
+        )
         self.ports: dict[str, int] = {}
         self.draining = False
         if cluster is not None:
@@ -216,8 +218,10 @@ class Daemon:
                 sessions.cancel_scope.deadline = trio.current_time() + drain_s + 2.0
             with trio.move_on_after(RELEASE_S):
                 await self.hub.release()
-                await self._leave()
             lasting.cancel_scope.cancel()
+        # Last of all: who takes over at once numbers the feed and hears bells, which only one may at a time.
+        with trio.move_on_after(RELEASE_S):
+            await self._leave()
         self._stopped.set()
         log.info("stopped")
 
@@ -306,7 +310,7 @@ class Daemon:
 
     def _collectors(self) -> Iterator[Collector]:
         """What metrics are read from, beside the hub."""
-        yield EndpointMetrics(self.endpoints)
+        yield EndpointMetrics(self.endpoints, self.cluster.holds if self.cluster is not None else is_alone)
         yield ServiceMetrics(self.keeper, self.letters, self.reloader, self.hub.clock, lambda: self.draining)
         yield SampledMetrics(self.publisher.samples, PUBLISHING)
         yield self.store_watch

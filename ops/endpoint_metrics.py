@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client.core import Metric
 
-from ops.endpoints import Endpoints
+from ops.endpoints import Endpoints, is_alone
 from ops.metric_families import family
 from smpp.states import State
 from translators.smpp_endpoint import SmppEndpoint
@@ -22,49 +22,54 @@ Values = dict[tuple[str, ...], float]
 class EndpointMetrics:
     """See the module's head.
 
+    A link that another node holds is not down: of links, groups and desks only those are told of that this node holds.
+    Accounts may be bound at any node; of these each tells its own sessions.
+
     Args:
         endpoints: those of the daemon.
+        is_held: whether the lanes of an endpoint belong to this node.
     """
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, is_held: Callable[[str], bool] = is_alone) -> None:
         self._endpoints = endpoints
+        self._is_held = is_held
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as the registry wants them."""
         endpoints = self._endpoints
+        links = [link for link in endpoints.links.values() if self._is_held(link.name)]
+        desks = [desk for desk in endpoints.desks.values() if self._is_held(desk.name)]
+        groups = [group for group in endpoints.groups.values() if self._is_held(group.name)]
         up: Values = {}
         sessions: Values = {}
         unanswered: Values = {}
         window: Values = {}
         inbox: Values = {}
         bound = {name for name, link in endpoints.links.items() if link.is_bound}
-        for peer in (*endpoints.links.values(), *endpoints.accounts.values()):
+        for peer in (*links, *endpoints.accounts.values()):
             up[peer.name,] = float(peer.is_bound)
             for bind, number in _binds(peer).items():
                 sessions[peer.name, bind] = number
             unanswered[peer.name,] = sum(session.connection.unanswered for session in peer.sessions)
             window[peer.name,] = sum(session.connection.unanswered + session.room for session in peer.sessions)
             inbox[peer.name,] = sum(session.statistics().waiting for session in peer.sessions)
-        for desk in endpoints.desks.values():
+        for desk in desks:
             stands = desk.statistics()
             up[desk.name,] = float(stands.connected)
             unanswered[desk.name,] = stands.in_flight
             window[desk.name,] = stands.in_flight + desk.room()
             inbox[desk.name,] = stands.inbox
-        for group in endpoints.groups.values():
+        for group in groups:
             names = (*(name for name, _ in group.settings.members), *group.settings.standby)
             up[group.name,] = float(any(name in bound for name in names))
-        wanted = {
-            (link.name,): float(link.settings.binds * len(link.settings.bind_types))
-            for link in endpoints.links.values()
-        }
+        wanted = {(link.name,): float(link.settings.binds * len(link.settings.bind_types)) for link in links}
         yield family("smshub_endpoint_up", up)
         yield family("smshub_sessions", sessions)
         yield family("smshub_sessions_wanted", wanted)
         yield family("smshub_unanswered_requests", unanswered)
         yield family("smshub_window_requests", window)
         yield family("smshub_inbox_messages", inbox)
-        yield from _desks(list(endpoints.desks.values()))
+        yield from _desks(desks)
 
 
 def _binds(peer: SmppEndpoint) -> dict[str, int]:

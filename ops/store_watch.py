@@ -2,6 +2,9 @@
 
 A scrape must not wait for the store, and several who scrape must not ask it several times: it is asked beside, and a
 scrape reads what was found last. After a look there is a rest of several times as long as it took.
+
+Of several nodes each tells of the queues that it holds, so that sums over nodes count nothing twice. One of them, which
+does what is done once for all, tells besides of the store as a whole, and of queues that nobody holds.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ class StoreWatch:
         folders: word → folder whose file system is looked at.
         endpoints: answers the names of those that are told of even when nothing waits for them.
         look_s: seconds between two looks.
+        tells_all: whether it is this node that tells of the store as a whole.
     """
 
     def __init__(
@@ -68,12 +72,14 @@ class StoreWatch:
         folders: Mapping[str, str],
         endpoints: Callable[[], Iterable[str]] = tuple,
         look_s: float = LOOK_S,
+        tells_all: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._clock = clock
         self._folders = folders
         self._endpoints = endpoints
         self._look_s = look_s
+        self._tells_all = tells_all
         self._found: Found | None = None
         self._answers = False
         self._answer_s = 0.0
@@ -138,23 +144,38 @@ class StoreWatch:
         if found is None:
             return
         names = [*self._endpoints()]
+        tells_all = self._tells_all()
+        held = found.between.held if found.between is not None else frozenset()
+
+        def is_told(endpoint: str) -> bool:
+            return endpoint in names or (tells_all and endpoint not in held)
+
         waits = {(name, word): _NOTHING for name in names for word in _WORDS.values()}
-        waits |= {(endpoint, _WORDS[kind]): each for (endpoint, kind), each in found.backlog.waiting.items()}
+        for (endpoint, kind), each in found.backlog.waiting.items():
+            if is_told(endpoint):
+                waits[endpoint, _WORDS[kind]] = each
         yield family("smshub_queue_messages", {labels: each.messages for labels, each in waits.items()})
         # As of the look: ages that went on growing would tell of a text that has gone since.
         ages = {labels: _age_s(found.at_us, each.since_us) for labels, each in waits.items()}
         yield family("smshub_queue_oldest_seconds", ages)
-        yield family("smshub_scheduled_messages", _by_label(dict.fromkeys(names, 0) | found.backlog.scheduled))
-        yield family("smshub_dead_letter_messages", found.backlog.dead)
-        yield family("smshub_open_threads", _by_label(found.backlog.open_threads))
-        lags = {(name,): _age_s(found.at_us, since_us) for name, since_us in found.backlog.followers.items()}
-        yield family("smshub_feed_lag_seconds", lags)
-        yield family("smshub_audit_entries_total", found.audit_entries)
+        scheduled = {name: count for name, count in found.backlog.scheduled.items() if is_told(name)}
+        yield family("smshub_scheduled_messages", _by_label(dict.fromkeys(names, 0) | scheduled))
         yield family("smshub_catalog_stored_revision", found.revision)
+        if tells_all:
+            yield from _of_all(found)
         if found.between is not None:
             yield family("smshub_waiting_bells", found.between.bells)
             yield family("smshub_waiting_errands", found.between.errands)
             yield family("smshub_outbox_oldest_seconds", _age_s(found.at_us, found.between.outbox_since_us))
+
+
+def _of_all(found: Found) -> Iterator[Metric]:
+    """What is told of the store as a whole."""
+    yield family("smshub_dead_letter_messages", found.backlog.dead)
+    yield family("smshub_open_threads", _by_label(found.backlog.open_threads))
+    lags = {(name,): _age_s(found.at_us, since_us) for name, since_us in found.backlog.followers.items()}
+    yield family("smshub_feed_lag_seconds", lags)
+    yield family("smshub_audit_entries_total", found.audit_entries)
 
 
 _NOTHING = Waiting(0, 0)

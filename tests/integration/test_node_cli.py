@@ -144,6 +144,17 @@ async def test_two_nodes_are_listed_shown_and_told_of(
             families[daemon] = found
             there = {f"{f.name}_total" if f.type == "counter" else f.name for f in text_string_to_metric_families(text)}
             assert there & set(METRICS) >= NODES
+        one, other = families.values()
+        for link in ("link:north", "link:south"):  # one that another node holds is not down, and has no queue here
+            for key in ((f"smshub_{name}", link) for name in ("endpoint_up", "sessions_wanted", "scheduled_messages")):
+                assert (key in one) != (key in other), key
+            assert (("smshub_queue_messages", link, "text") in one) != (
+                ("smshub_queue_messages", link, "text") in other
+            )
+        for name in ("dead_letter_messages", "audit_entries_total"):
+            [tells] = [found for found in families.values() if (f"smshub_{name}",) in found]
+            assert tells["smshub_leases", "service"] == 1
+        assert all(found["smshub_catalog_stored_revision",] > 0 for found in families.values())
         assert sum(found["smshub_leases", "service"] for found in families.values()) == 1
         assert sum(found["smshub_leases_moved_total", "taken"] for found in families.values()) >= 3
 
