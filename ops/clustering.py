@@ -12,6 +12,9 @@ from hub.cluster import Cluster
 from hub.cluster_rows import NodeGuard
 from ops.config import Config
 
+IDLE = 0.5  # of a lease: so long may one that froze in the midst of a write keep others waiting for a row; not longer,
+# or they, who give no sign while they wait, would be fenced for its sake
+
 log = structlog.get_logger("ops.clustering")
 
 
@@ -32,4 +35,4 @@ async def join_cluster(config: Config, url: str) -> tuple[Cluster | None, NodeGu
     work = partial(cluster_rows.join, url, config.node.id, instance, wall_clock_us(), cluster.beat_s)
     epoch = await trio.to_thread.run_sync(work)
     log.info("joined", node=config.node.id, epoch=epoch, lease_s=config.cluster.lease_s)
-    return cluster, NodeGuard(config.node.id, epoch, config.cluster.lease_s)
+    return cluster, NodeGuard(config.node.id, epoch, config.cluster.lease_s * IDLE)

@@ -432,14 +432,17 @@ async def open_daemon(config: Config, supervisor: Supervisor = NOBODY) -> AsyncI
         )
         daemon = Daemon(config, store, hub, answers, supervisor, spans, cluster)
         daemon.attach(directory)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(daemon.run)
-            try:
-                yield daemon
-            finally:
-                daemon.stop()
-        if spans is not None:
-            await trio.to_thread.run_sync(spans.close)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(daemon.run)
+                try:
+                    yield daemon
+                finally:
+                    daemon.stop()
+        finally:
+            if spans is not None:  # its thread would outlive a node that was fenced, and begins anew
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(spans.close)
 
 
 @contextmanager

@@ -291,6 +291,8 @@ class Endpoints:
             known = self.known.get(name)
             if known is None or self._hub.is_here(name):  # it may be provisioned already, and not known here yet
                 continue
+            if name not in self._hub.ways or not self._is_made(name):
+                continue  # it is being removed: its lease is let go again
             endpoint = self._endpoint(name)
             if isinstance(endpoint, SmppGroup):
                 endpoint.adopt(endpoint.settings, self.links)
@@ -336,14 +338,19 @@ class Endpoints:
         return account is not None and bool(account.sessions)
 
     def _endpoint(self, name: str) -> Any:
-        kind, _, key = name.partition(":")
+        return self._table_of(name)[name.partition(":")[2]]
+
+    def _is_made(self, name: str) -> bool:
+        return name.partition(":")[2] in self._table_of(name)
+
+    def _table_of(self, name: str) -> Mapping[str, Any]:
         tables: dict[str, Mapping[str, Any]] = {
             "link": self.links,
             "group": self.groups,
             "account": self.accounts,
             "desk": self.desks,
         }
-        return tables[kind][key]
+        return tables[name.partition(":")[0]]
 
     def _adopt(self, name: str, entry: Served, settings: Settings) -> None:
         endpoint = self._endpoint(name)

@@ -276,3 +276,13 @@ async def test_two_reloads_at_once_are_one_after_the_other(
         assert [answer.state for answer in answers] == ["done"] * 4
         assert [len(answer.endpoints) for answer in answers] == [1, 0, 0, 0]
         assert daemon.links["one"].settings.window == 3
+
+
+async def test_lanes_that_are_handed_to_an_account_that_is_just_being_removed_are_not_taken(path: Path) -> None:
+    """Its sessions are being ended, and another node lets go of its lease only now."""
+    async with open_daemon(load_config(path)) as daemon:
+        await daemon.hub.detach("account:agg", for_another=True)
+        account = daemon.accounts.pop("agg")
+        await daemon.endpoints.take(["account:agg"])
+        assert not daemon.hub.is_here("account:agg")
+        daemon.accounts["agg"] = account

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
-from hub import Accepted, Part, ReceiptWanted
+from hub import Accepted, Hub, Part, ReceiptWanted
+from hub.cluster import Cluster
+from hub.hub import NUMBER_S
 from hub.model import Outcome, Result
+from ops.config import read_config
+from ops.daemon import open_daemon
 from store import Store
 from store.store import backend_for
 from tests.fixtures_hub import transit
 from tests.fixtures_nodes import NAMES, Node, open_nodes
+from tests.integration.esmes import until
 
 
 def run_ahead(store: Store, minutes: int = 1) -> None:
@@ -145,11 +152,41 @@ async def test_who_froze_in_the_midst_of_a_copy_is_fenced(postgres_url: str) -> 
             connection.begin()
             first.guard.check(connection)
             raw: Any = connection.connection.dbapi_connection
-            with raw.cursor() as cursor:
-                copying = cursor.copy("COPY bell (endpoint, kind, first_id, last_id) FROM STDIN")
-                copying.__enter__()
+            raw.pgconn.exec_(b"COPY bell (endpoint, kind, first_id, last_id) FROM STDIN")
+            try:
                 await nodes.pass_a_lease()
                 await nodes.pass_beats(2)
                 await nodes.until(lambda: second.held == set(NAMES), 20)
-            connection.invalidate()
+            finally:
+                raw.pgconn.finish()
+                connection.invalidate()
         backend.dispose()
+
+
+async def test_who_has_left_numbers_nothing_any_more(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes over numbers the feed from that moment on: two at once would number events twice."""
+    words = f'[store]\nurl = "{postgres_url}"\n[cluster]\nenabled = true\n[smpp]\nport = 0\n[metrics]\nport = 0\n'
+    config = read_config(words, "", tmp_path)
+    looks = 0
+    has_left = False
+    number, leave = Hub._number, Cluster.leave
+
+    async def numbering(hub: Hub) -> None:
+        nonlocal looks
+        looks += has_left
+        await number(hub)
+
+    async def leaving(cluster: Cluster, store: Store) -> None:
+        nonlocal has_left
+        await leave(cluster, store)
+        has_left = True
+        await trio.sleep(3 * NUMBER_S)  # as if the answer were as late as that
+
+    monkeypatch.setattr(Hub, "_number", numbering)
+    monkeypatch.setattr(Cluster, "leave", leaving)
+    async with open_daemon(config) as daemon:
+        await until(lambda: daemon.hub.is_upkeeper)
+    assert has_left
+    assert not looks
