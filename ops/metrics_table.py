@@ -691,8 +691,8 @@ configured name (`link:acme`, `account:agg1`, `group:us`, `desk:helpline`). What
 group, not under the link that carried it. Counters begin at 0 with the process, but `smshub_audit_entries_total`.
 
 Of [several nodes](../howto/several-nodes.md) each tells of the links, groups and desks that it holds, and of their
-queues. The one with `smshub_leases{kind="service"}` 1 tells besides of the store as a whole (dead letters, open threads,
-followers of the feed, the audit), and of queues that no node holds. So sums over nodes count nothing twice.
+queues. The one with `smshub_leases{kind="service"}` 1 tells besides of the store as a whole (dead letters, open
+threads, followers of the feed, the audit), and of queues that no node holds. So sums over nodes count nothing twice.
 
 `GET /health` answers 200 while the process answers. `GET /ready` answers 200 while it takes messages, and 503 with
 what is missing while it does not (draining, or a store that cannot be written within two seconds).
