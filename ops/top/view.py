@@ -20,6 +20,8 @@ OLDEST_S: Final = 900.0  # as QueueOld
 LETTER_DAYS: Final = 14  # as LetterExpires
 DISK_SHARE: Final = 0.1  # as DiskFull
 BEHIND_ROWS: Final = 10_000  # rows that wait for the journal
+LATE: Final = 0.5  # of a lease, as NodeLate
+UNNUMBERED_S: Final = 60.0  # as NoServices
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -258,6 +260,7 @@ def alarms_of(sample: Sample, dead: Sequence[DeadRow] = ()) -> tuple[str, ...]:
         for name, up in sorted(sample.sums("smshub_endpoint_up").items())
         if not up and not name.startswith("account:")  # who binds to us comes and goes
     ]
+    found += _node_alarms(sample)
     found += _queue_alarms(sample)
     fresh = sum(row.fresh for row in dead)
     if fresh:
@@ -273,6 +276,20 @@ def alarms_of(sample: Sample, dead: Sequence[DeadRow] = ()) -> tuple[str, ...]:
         if days < LETTER_DAYS:
             found.append(f"letter {letter} " + (f"expires in {days:.0f} days" if days >= 0 else "has expired"))
     return tuple(found)
+
+
+def _node_alarms(sample: Sample) -> list[str]:
+    """Of several nodes on one database."""
+    found = []
+    age_s, lease_s = sample.value("smshub_node_sign_age_seconds"), sample.value("smshub_node_lease_seconds")
+    if lease_s and age_s > LATE * lease_s:
+        found.append(f"this node gave its last sign of life {lasting(age_s)} ago, of a lease of {lasting(lease_s)}")
+    dead = int(sample.value("smshub_nodes", state="dead"))
+    if dead:
+        found.append(f"dead nodes: {dead}; `smshub node list` says which")
+    if sample.value("smshub_outbox_oldest_seconds") > UNNUMBERED_S:
+        found.append("no node does what is done once for all: `smshub node list`")
+    return found
 
 
 def _queue_alarms(sample: Sample) -> list[str]:

@@ -77,6 +77,8 @@ ALARMS = {
     "letter acme-2026 expires in 3 days": ("smshub_loa_days_left", 3, {"loa": "acme-2026", "call_centre": "acme"}),
     "letter acme-2025 has expired": ("smshub_loa_days_left", -1, {"loa": "acme-2025", "call_centre": "acme"}),
     "published numbers that no valid letter covers": ("smshub_publications_uncovered", 1, {"directory": "d"}),
+    "dead nodes: 2; `smshub node list` says which": ("smshub_nodes", 2, {"state": "dead"}),
+    "no node does what is done once for all: `smshub node list`": ("smshub_outbox_oldest_seconds", 61, {}),
     "it is stopping": ("smshub_draining", 1, {}),
     "the catalog in force is not the one in the store (yet)": ("smshub_catalog_stored_revision", 7, {}),
 }
@@ -87,12 +89,24 @@ def test_alarms(alarm: str) -> None:
     assert Following().look(reading(0, ALARMS[alarm])).alarms == (alarm,)
 
 
+def test_a_late_sign_of_life_is_an_alarm_by_the_lease() -> None:
+    lease = ("smshub_node_lease_seconds", 10, {})
+    assert Following().look(reading(0, lease, ("smshub_node_sign_age_seconds", 5, {}))).alarms == ()
+    assert Following().look(reading(0, lease, ("smshub_node_sign_age_seconds", 6, {}))).alarms == (
+        "this node gave its last sign of life 6s ago, of a lease of 10s",
+    )
+
+
 def test_what_is_no_alarm() -> None:
     quiet = (
         ("smshub_store_up", 1, {}),
         ("smshub_endpoint_up", 0, {"endpoint": "account:agg"}),
         ("smshub_queue_oldest_seconds", 9_000, {"endpoint": "account:agg"}),
         ("smshub_queue_oldest_seconds", 900, {"endpoint": LINK}),
+        ("smshub_nodes", 2, {"state": "up"}),
+        ("smshub_nodes", 1, {"state": "left"}),
+        ("smshub_nodes", 0, {"state": "dead"}),
+        ("smshub_outbox_oldest_seconds", 60, {}),
         ("smshub_reload_successful", 1, {}),
         ("smshub_loa_days_left", 14, {"loa": "l"}),
         ("smshub_disk_size_bytes", 100, {"what": "store"}),
