@@ -5,7 +5,8 @@ It follows the audit, whose numbers rise with every change, whoever made it:
 1. Numbers that somebody went out of are watched from then on.
 2. Texts that wait for that customer are ended with the reason ``opted-out``. One that is just being given to its
    endpoint cannot be called back; should it come back (refused for now, or the next of its parts is due), it is ended
-   then. How far this has come is in the store: after a crash it goes on.
+   then. How far this has come is in the store: after a crash it goes on. Of several nodes each looks for a while: one
+   that has not heard of the change yet may still take texts in for lanes that are here.
 3. Changes that were made beside the daemon are told to the feed. (Those that came with a text were told with it.)
 
 The daemon's own changes wake it at once, those of others are found within ``LOOK_S``.
@@ -30,6 +31,9 @@ LOOK_S = 1.0
 PAGE = 200  # changes looked at together
 WAITING_PAGE = 1_000  # texts looked at together
 MOST_OPEN = 10_000  # changes that something may wait for, before more are read
+LATE_US = 10_000_000  # so long texts may still come from nodes that had not heard of a change, where there are several
+RECENT_US = 60_000_000  # an older change was heard of by all; the clocks of nodes may differ
+MOST_LATE = 1_000  # changes that are looked at for so long: an import of thousands is not
 SEEN, ENDED = "opt-out-seen", "opt-out-ended"  # names of its positions
 REASON = "opted-out"
 
@@ -67,6 +71,7 @@ class OptOutFollower:
         # something was found, in the order in which they are looked at again.
         self._new: dict[int, str] = {}
         self._again: dict[int, str] = {}
+        self._late_until_us: dict[int, int] = {}  # by the audit's number, where other nodes take texts in as well
         self._ended_name = f"{ENDED}:{store.node}" if store.is_shared else ENDED
         self._is_behind_others = False
         self._tells = tells
@@ -125,19 +130,30 @@ class OptOutFollower:
             # A write behind all that intake gave the writer unwatched: what waits is looked for after it.
             await self._store.transact(lambda tx: self._tell(tx, fresh) if self._tells() else None)
             self._new.update((change.id, change.customer) for change in gone_out)
+            if self._store.is_shared:
+                self._expect_late(gone_out)
             self._read = fresh[-1].id
         changes = self._new or self._again
         looked_at = list(islice(changes.items(), PAGE))
         found = await self._end_what_waits(list(dict.fromkeys(customer for _, customer in looked_at)))
         for number, customer in looked_at:
             del changes[number]
-            if customer in found:
+            if customer in found or (self._late_until_us and self._clock() < self._late_until_us.get(number, 0)):
                 self._again[number] = customer
+            else:
+                self._late_until_us.pop(number, None)
         ended_up_to = min((*self._new, *self._again), default=self._read + 1) - 1
         if ended_up_to != self._ended:
             await self._store.transact(lambda tx: feed.advance(tx, self._ended_name, ended_up_to))
             self._ended = ended_up_to
         return bool(self._new) or len(fresh) == PAGE
+
+    def _expect_late(self, changes: Sequence[Noted]) -> None:
+        """Texts may still come from nodes that have not heard of these."""
+        now_us = self._clock()
+        recent = [change.id for change in changes if change.at_us > now_us - RECENT_US]
+        room = MOST_LATE - len(self._late_until_us)
+        self._late_until_us.update(dict.fromkeys(recent[: max(room, 0)], now_us + LATE_US))
 
     def _tell(self, tx: Transaction, fresh: Sequence[Noted]) -> None:
         """Tell the feed of changes that nobody has told of yet. May run more than once."""

@@ -17,7 +17,7 @@ from ops.config import read_config
 from ops.daemon import open_daemon
 from store import Store
 from store.store import backend_for
-from tests.fixtures_hub import transit
+from tests.fixtures_hub import CUSTOMER, NUMBER, inbound, transit
 from tests.fixtures_nodes import NAMES, Node, open_nodes
 from tests.integration.esmes import until
 
@@ -190,3 +190,19 @@ async def test_who_has_left_numbers_nothing_any_more(
         await until(lambda: daemon.hub.is_upkeeper)
     assert has_left
     assert not looks
+
+
+async def test_a_text_that_a_node_took_in_before_it_heard_of_a_stop_is_ended_where_it_waits(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first, second = await nodes.start(1), await nodes.start(2)
+        await nodes.until(lambda: second.held)
+        first.endpoints["link:one"].window = 0
+        second.hub._opt_outs.learn = lambda senders: None  # type: ignore[method-assign]
+        await first.hub.receive("link:one", [inbound("STOP")])
+        follower = first.hub._opt_out_follower
+        await nodes.until(lambda: follower._read and not follower._new)
+        (verdict,) = await second.hub.receive("desk:help", [transit("hello", CUSTOMER, NUMBER)])
+        assert isinstance(verdict, Accepted)
+        with trio.fail_after(30):
+            while {row.id: row.reason for row in await nodes.messages()}[verdict.message_id] != "opted-out":  # noqa: ASYNC110
+                await trio.sleep(0.1)
