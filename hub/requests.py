@@ -349,7 +349,7 @@ class Requests:
 
     async def _oblige(self, asked: Asked) -> int:
         dispatcher = self._dispatchers.get(asked.endpoint)
-        if dispatcher is None:  # it has moved on: who asked will ask again
+        if dispatcher is None or asked.what is None:  # it has moved on: who asked will ask again
             return 0
         if isinstance(asked.what, Cancel):
             return await self._withdraw(dispatcher, asked.what.message_ids)

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from sqlalchemy import insert, select
 
 from hub import Accepted, Hub, Part, ReceiptWanted
 from hub.cluster import Cluster
 from hub.hub import NUMBER_S
 from hub.model import Outcome, Result
+from hub.tables import errand
 from ops.config import read_config
 from ops.daemon import open_daemon
 from store import Store
@@ -206,3 +208,16 @@ async def test_a_text_that_a_node_took_in_before_it_heard_of_a_stop_is_ended_whe
         with trio.fail_after(30):
             while {row.id: row.reason for row in await nodes.messages()}[verdict.message_id] != "opted-out":  # noqa: ASYNC110
                 await trio.sleep(0.1)
+
+
+async def test_an_errand_of_a_later_version_is_answered_with_no(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first = await nodes.start(1)
+        row = {"id": 7, "node": 2, "endpoint": "link:one", "verb": "hurry", "answer": ""}
+        body = '{"v": 2, "what": {"type": "hurry", "message_id": 1}}'
+        await first.store.transact(lambda tx: tx.sql.execute(insert(errand).values(**row, body=body)).close())
+        with trio.fail_after(30):
+            while [each.answer for each in await nodes.rows(select(errand))] != ["0"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        await first.hub.receive("account:agg", [transit("goes on")])
+        await nodes.until(lambda: first.endpoints["link:one"].texts() == ["goes on"])
