@@ -106,6 +106,7 @@ def join(url: str, identity: int, instance: str, now_us: int, beat_s: float) -> 
                     raise NodeInUse(identity, after.host)
             connection.rollback()
             with connection.begin():
+                connection.execute(_END, {"name": _WRITER.format(identity)})  # it may be frozen, and hold the row
                 fresh = {"state": "up", "beat": 0, "instance": instance, "host": host, "since_us": now_us}
                 fresh |= {"seen_us": now_us}
                 upsert = (

@@ -512,6 +512,8 @@ class Hub:
                 await self._outcomes.bury(endpoint, waiting, reason)
                 continue
             await dispatcher.grips.wait_over([standing.message.id for standing in waiting])
+            if dispatcher.is_over:  # meanwhile: they are another node's to end
+                continue
             held = [standing.message.id for standing in waiting if standing.message.id in dispatcher.held]
             stored = [standing for standing in waiting if standing.message.id not in dispatcher.held]
             ending = await self._take_aside(dispatcher, stored) if stored else []

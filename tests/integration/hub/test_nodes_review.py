@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from sqlalchemy import insert, select
 
 from hub import Accepted, Hub, Part, ReceiptWanted
 from hub.cluster import Cluster
+from hub.cluster_rows import NodeGuard, instance_name, join
 from hub.hub import NUMBER_S
 from hub.model import Outcome, Result
 from hub.tables import errand
@@ -142,27 +146,42 @@ async def test_lanes_go_on_when_a_sign_was_long_under_way(postgres_url: str) -> 
         await nodes.until(lambda: link.texts() == ["a"], 20)
 
 
+@contextmanager
+def frozen_in_a_copy(url: str, guard: NodeGuard) -> Iterator[None]:
+    """A node's writer that stopped between a COPY and its rows: no timeout of the database runs then."""
+    backend = backend_for(url)
+    with backend.connect(read_only=False) as connection:
+        guard.connected(connection)
+        connection.begin()
+        guard.check(connection)
+        raw: Any = connection.connection.dbapi_connection
+        raw.pgconn.exec_(b"COPY bell (endpoint, kind, first_id, last_id) FROM STDIN")
+        try:
+            yield
+        finally:
+            raw.pgconn.finish()
+            connection.invalidate()
+    backend.dispose()
+
+
 async def test_who_froze_in_the_midst_of_a_copy_is_fenced(postgres_url: str) -> None:
-    """The database does not hold a transaction for idle that waits for the rows of a COPY."""
     async with open_nodes(postgres_url) as nodes:
         first, second = await nodes.start(1), await nodes.start(2)
         await nodes.until(lambda: second.held)
         first.die()
-        backend = backend_for(postgres_url)
-        with backend.connect(read_only=False) as connection:
-            first.guard.connected(connection)
-            connection.begin()
-            first.guard.check(connection)
-            raw: Any = connection.connection.dbapi_connection
-            raw.pgconn.exec_(b"COPY bell (endpoint, kind, first_id, last_id) FROM STDIN")
-            try:
-                await nodes.pass_a_lease()
-                await nodes.pass_beats(2)
-                await nodes.until(lambda: second.held == set(NAMES), 20)
-            finally:
-                raw.pgconn.finish()
-                connection.invalidate()
-        backend.dispose()
+        with frozen_in_a_copy(postgres_url, first.guard):
+            await nodes.pass_a_lease()
+            await nodes.pass_beats(2)
+            await nodes.until(lambda: second.held == set(NAMES), 20)
+
+
+async def test_who_begins_anew_does_not_wait_for_an_earlier_one_that_froze_in_a_copy(postgres_url: str) -> None:
+    async with open_nodes(postgres_url) as nodes:
+        first = await nodes.start(1)
+        first.die()
+        with frozen_in_a_copy(postgres_url, first.guard), trio.fail_after(30):
+            work = partial(join, postgres_url, 1, instance_name(), 0, 0.0)
+            assert await trio.to_thread.run_sync(work, abandon_on_cancel=True) == first.guard.epoch + 1
 
 
 async def test_who_has_left_numbers_nothing_any_more(
