@@ -32,7 +32,7 @@ class NodeRow(msgspec.Struct, frozen=True):
         id: 0…1022.
         epoch: the fencing number.
         beat: rises for as long as it lives.
-        state: ``"up"``, ``"left"`` or ``"dead"``.
+        state: ``"up"``, ``"left"``, ``"dead"``, or ``"gone"`` when somebody wanted it forgotten.
         instance: of its process.
         host: where it runs.
         since_us, seen_us: when it came, and last said something, by its own clock.

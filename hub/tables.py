@@ -217,7 +217,7 @@ node = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False),  # the fencing number: who has an older one writes nothing any more
     Column("beat", BigInteger, nullable=False),  # rises for as long as the node lives
-    Column("state", String(8), nullable=False),  # up, left, dead
+    Column("state", String(8), nullable=False),  # up, left, dead; gone when it was forgotten
     Column("instance", String(40), nullable=False),  # of the process: two with one id are told apart by it
     Column("host", String(80), nullable=False),
     Column("since_us", BigInteger, nullable=False),

@@ -346,9 +346,9 @@ async def test_the_url_list_is_read_again_when_it_changes(world: World, fast_clo
         assert not await refused(worse)
 
 
-def test_a_url_list_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+async def test_a_url_list_that_cannot_be_read_stops_the_start(world: World, fast_clock: Clock, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Hub(None, make_directory(), filters=FilterSettings(url_list_file=str(tmp_path / "none")))  # type: ignore[arg-type]
+        Hub(world.store, make_directory(), filters=FilterSettings(url_list_file=str(tmp_path / "none")))
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,10 @@ def test_what_runs_a_page_of_its_own_reads_it(page: Page) -> None:
 
 
 def test_a_tutorial_shows_every_file_of_its_folder() -> None:
-    for page in (page for page in [*PAGES, *ELSEWHERE] if page.path.with_suffix("").is_dir()):
+    # A folder of pictures is shown by its page otherwise, which Sphinx sees to.
+    for page in (page for page in [*PAGES, *ELSEWHERE] if page.path.parent.name == "tutorial"):
+        if not page.path.with_suffix("").is_dir():
+            continue
         folder = {file.name: file.read_text() for file in page.path.with_suffix("").iterdir() if file.is_file()}
         assert {block.file: block.text for block in page.blocks if block.file in folder} == folder, page.path.name
 
