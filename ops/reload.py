@@ -114,6 +114,7 @@ class Reloader:
         answers: Callable[[], bool] = lambda: True,
     ) -> None:
         self._answers = answers
+        self._has_begun_to_answer = False
         self._supervisor = supervisor
         self._started = self.config = config
         self._store = store
@@ -193,6 +194,9 @@ class Reloader:
             await trio.sleep(self.config.limits.reload_s)
             try:
                 if self._answers():
+                    if not self._has_begun_to_answer:
+                        await self._store.transact(reload_requests.ask_again)
+                        self._has_begun_to_answer = True
                     for request in await self._store.read(reload_requests.asked):
                         await self._answer(request)
                 await self.follow()

@@ -93,6 +93,11 @@ def note(tx: Transaction, request_id: int, state: str, answer: str = "") -> None
         tx.sql.execute(delete(reload_request).where(_c.id < oldest_kept, _c.state.not_in(OPEN)))
 
 
+def ask_again(tx: Transaction) -> int:
+    """The node that had begun with these is no more: they are asked of the next. Returns: how many."""
+    return int(tx.sql.execute(update(reload_request).where(_c.state == "running").values(state="asked")).rowcount)
+
+
 def void(tx: Transaction) -> int:
     """A daemon starts: it owes no answer to what was asked before. Returns: how many these are."""
     return int(tx.sql.execute(update(reload_request).where(_c.state.in_(OPEN)).values(state="void")).rowcount)

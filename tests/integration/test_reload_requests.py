@@ -33,6 +33,9 @@ async def test_a_request_is_asked_begun_answered_and_in_time_forgotten(url: str)
         ]
         await store.transact(lambda tx: reload_requests.note(tx, first, "running"))
         assert [request.id for request in await store.read(reload_requests.asked)] == [6]
+        assert await store.transact(reload_requests.ask_again) == 1, "its node died over it"
+        assert [request.id for request in await store.read(reload_requests.asked)] == [first, 6]
+        await store.transact(lambda tx: reload_requests.note(tx, first, "running"))
         assert await store.read(lambda tx: request_of(tx, first)) == ("running", None)
         await store.transact(lambda tx: reload_requests.note(tx, first, "done", '{"state":"done","added":3}'))
         assert await store.read(lambda tx: request_of(tx, first)) == ("done", Answer(state="done", added=3))
