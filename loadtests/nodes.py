@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from loadtests.processes import PASSWORD, ROOT, HubProcess, Place, Tool, ToolFailed, free_ports
+from loadtests.processes import PASSWORD, ROOT, HubProcess, Place, Tool, ToolFailed, free_ports, link_of
 from loadtests.stores import Stores
 from loadtests.wire import CUSTOMERS_OF_A_LINK
 from tests.fixtures_postgres import PostgresServer, find_programs
@@ -36,18 +36,6 @@ id = {node}
 [cluster]
 enabled = {enabled}
 lease_s = 10
-"""
-LINK = """
-[[link]]
-name = "link{at}"
-host = "127.0.0.1"
-port = {port}
-system_id = "hub"
-password = "{password}"
-window = 1000
-[[route]]
-prefix = "+12{at}"
-endpoint = "link:link{at}"
 """
 
 
@@ -73,7 +61,7 @@ class Several:
         self.stores = stores
         self.url = stores.new_url()
         ports = free_ports(count)
-        links = "".join(LINK.format(at=at, port=port, password=PASSWORD) for at, port in enumerate(ports))
+        links = "".join(link_of(f"link{at}", port, f"+12{at}", window=1000) for at, port in enumerate(ports))
         self.nodes: list[Node] = []
         self._used = [0] * count
         carriers = [stack.enter_context(Tool("loadtests.smsc_sink")) for _ in ports]

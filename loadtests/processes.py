@@ -72,6 +72,23 @@ window = {desk_window}
 prefix = "*"
 endpoint = "link:carrier"
 """
+LINK = """
+[[link]]
+name = "{name}"
+host = "127.0.0.1"
+port = {port}
+system_id = "hub"
+password = "{password}"
+window = {window}
+[[route]]
+prefix = "{prefix}"
+endpoint = "link:{name}"
+"""
+
+
+def link_of(name: str, port: int, prefix: str, window: int = 100) -> str:
+    """Lines of configuration: a link to a carrier on this machine, and the route that leads to it."""
+    return LINK.format(name=name, port=port, password=PASSWORD, window=window, prefix=prefix)
 
 
 class ToolFailed(RuntimeError):

@@ -17,7 +17,7 @@ from loadtests import stock
 from loadtests.bench.conversations import WITHIN_S, towards_desk
 from loadtests.bench.options import WARM_UP, WINDOW
 from loadtests.bench.run import Figures, Run, Spent, bind, check, check_arrived, show_row
-from loadtests.processes import HELPLINE, PASSWORD, SMSHUB, HubProcess, Place, Tool, ToolFailed, free_ports
+from loadtests.processes import HELPLINE, SMSHUB, HubProcess, Place, Tool, ToolFailed, free_ports, link_of
 from loadtests.profile import Profiler
 
 APART = 1_000_000  # customers of a link: the three digits before them are the link's
@@ -27,18 +27,6 @@ IMPORT_S = 1200
 THREAD_OCTETS = (
     1000  # of disk for a thread with its event and indexes: 450 in SQLite, and as much while indexes are made
 )
-LINK = """
-[[link]]
-name = "link{at}"
-host = "127.0.0.1"
-port = {port}
-system_id = "hub"
-password = "{password}"
-window = 100
-[[route]]
-prefix = "+12{at:03}"
-endpoint = "link:link{at}"
-"""
 
 
 def links(run: Run) -> None:
@@ -46,7 +34,7 @@ def links(run: Run) -> None:
     for size in run.options.links:
         with ExitStack() as stack:
             (port,) = free_ports(1)  # one carrier with many names: to the hub, links are links
-            place = run.place("".join(LINK.format(at=at, port=port, password=PASSWORD) for at in range(size)))
+            place = run.place("".join(link_of(f"link{at}", port, f"+12{at:03}") for at in range(size)))
             carrier, esme = (stack.enter_context(Tool(f"loadtests.{name}")) for name in ("smsc_sink", "esme"))
             for each in (place.carrier_port, port):
                 carrier.ask("listen", port=each)

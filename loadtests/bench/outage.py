@@ -19,7 +19,7 @@ from contextlib import ExitStack
 
 from loadtests.bench.options import BINDS, LANES, MILLION, WINDOW
 from loadtests.bench.run import Figures, Run, Spent, bind, check, check_arrived, show_row
-from loadtests.processes import PASSWORD, HubProcess, Tool, ToolFailed, free_ports
+from loadtests.processes import PASSWORD, HubProcess, Tool, ToolFailed, free_ports, link_of
 from loadtests.wire import TICK_S
 
 PREFIX = "+12"  # of the campaign's customers; see wire.FIRST_CUSTOMER
@@ -28,17 +28,7 @@ SLICE_S = 2.0
 SLICES_BEFORE = 5
 BIND_S = 120  # the longest wait of a link between two tries is a minute
 DRAIN_S = 1200
-AWAY = """
-[[link]]
-name = "away"
-host = "127.0.0.1"
-port = {port}
-system_id = "hub"
-password = "{password}"
-window = 1000
-[[route]]
-prefix = "{prefix}"
-endpoint = "link:away"
+CAMPAIGN = """
 [[account]]
 system_id = "campaign"
 password = "{password}"
@@ -87,7 +77,7 @@ def outage(run: Run) -> None:
     backlog, lanes = _whole(run.options.backlog)
     with ExitStack() as stack:
         (port,) = free_ports(1)
-        place = run.place(AWAY.format(port=port, password=PASSWORD, prefix=PREFIX))
+        place = run.place(link_of("away", port, PREFIX, window=1000) + CAMPAIGN.format(password=PASSWORD))
         carrier, away = (stack.enter_context(Tool("loadtests.smsc_sink")) for _ in range(2))
         carrier.ask("listen", port=place.carrier_port)
         hub = stack.enter_context(HubProcess(place))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from loadtests.bench.options import MILLION, WARM_UP, WINDOW
 from loadtests.bench.run import Figures, Run, Spent, bind, check, check_arrived
-from loadtests.processes import PASSWORD, HubProcess, Tool, free_ports
+from loadtests.processes import PASSWORD, HubProcess, Tool, free_ports, link_of
 from loadtests.wire import CUSTOMERS_OF_A_LINK, TICK_S
 
 IDLE_BINDS = 1000
@@ -19,18 +19,6 @@ IDLE_ACCOUNT = """
 system_id = "idle"
 password = "{password}"
 max_binds = {binds}
-"""
-LINK = """
-[[link]]
-name = "link{at}"
-host = "127.0.0.1"
-port = {port}
-system_id = "hub"
-password = "{password}"
-window = 100
-[[route]]
-prefix = "+12{at}"
-endpoint = "link:link{at}"
 """
 
 
@@ -61,7 +49,7 @@ def slow(run: Run) -> None:
     """Ten links, of which one answers after seconds: what the other nine lose."""
     with ExitStack() as stack:
         ports = free_ports(LINKS)
-        links = [LINK.format(at=at, port=port, password=PASSWORD) for at, port in enumerate(ports)]
+        links = [link_of(f"link{at}", port, f"+12{at}") for at, port in enumerate(ports)]
         place = run.place("".join(links))
         nine, one = (stack.enter_context(Tool("loadtests.smsc_sink")) for _ in range(2))
         for port in ports[:-1]:
