@@ -202,9 +202,15 @@ class Strangers:
     async def _drip(self, command: Command) -> None:
         """An octet a second: of a bind, or of a TLS hello."""
         octets = HELLO if command.get("tls") else bind_of("dripping", "password")
+        await self._dripping(command, lambda: (b"", octets))
+
+    async def _dripping(self, command: Command, say: Callable[[], tuple[bytes, bytes]]) -> None:
+        """Connections that come again and again. ``say``: what comes at once, and what comes an octet a second."""
 
         async def one() -> None:
             async with self._connected(command) as (reader, writer):
+                at_once, octets = say()
+                writer.write(at_once)
                 end = asyncio.create_task(reader.read(1))
                 try:
                     for octet in octets:
@@ -364,28 +370,8 @@ class Strangers:
 
     async def _http_drip(self, command: Command) -> None:
         """Heads, and bodies, that come an octet a second."""
-
-        async def one() -> None:
-            async with self._connected(command) as (reader, writer):
-                if random.getrandbits(1):
-                    writer.write(b"POST /v1/numbers HTTP/1.1\r\nhost: hub\r\ncontent-length: 500\r\n\r\n")
-                end = asyncio.create_task(reader.read(1))
-                try:
-                    for octet in b"GET /" + b"x" * 400:
-                        writer.write(bytes((octet,)))
-                        if (await asyncio.wait([end], timeout=1.0))[0]:
-                            break
-                    self.done["closed by the hub"] += 1
-                finally:
-                    end.cancel()
-                    await asyncio.gather(end, return_exceptions=True)
-
-        async def again_and_again() -> None:
-            while True:
-                await self._tried(one)
-                await asyncio.sleep(0.2)
-
-        await asyncio.gather(*(again_and_again() for _ in range(DRIPS)))
+        head = b"POST /v1/numbers HTTP/1.1\r\nhost: hub\r\ncontent-length: 500\r\n\r\n"
+        await self._dripping(command, lambda: (head * random.getrandbits(1), b"GET /" + b"x" * 400))
 
     # --- a desk's server that went mad -------------------------------------------------------------------------------
 
