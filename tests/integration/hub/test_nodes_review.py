@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 from sqlalchemy import insert, select
 
 from hub import Accepted, Hub, Part, ReceiptWanted
@@ -139,7 +138,8 @@ async def test_lanes_go_on_when_a_sign_was_long_under_way(postgres_url: str) -> 
         nodes.steady.now_s += 2.0
         assert not node.cluster.is_fresh()
         await node.hub.receive("account:agg", [transit("a")])
-        await trio.testing.wait_all_tasks_blocked(0.1)
+        for _ in range(20):  # a hub that would give it had done so
+            await node.store.read(lambda tx: None)
         assert link.texts() == []
         node.store.transact = transact  # type: ignore[method-assign]
         go_on.set()
