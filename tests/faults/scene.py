@@ -60,9 +60,10 @@ class Scene:
         with trio.move_on_after(within_s):
             while True:
                 self.daemon.check_alive()
+                # The peers first: what they have under way may be in the journal a moment later, and done with.
+                peers = sum(carrier.owes + carrier.unanswered for carrier in self.carriers) + self.esme.unanswered
                 waiting = await trio.to_thread.run_sync(pending_of, self.url)
                 waiting += await trio.to_thread.run_sync(awaiting_receipts, self.url)
-                peers = sum(carrier.owes + carrier.unanswered for carrier in self.carriers) + self.esme.unanswered
                 if not waiting and not peers:
                     return
                 await trio.sleep(0.1)

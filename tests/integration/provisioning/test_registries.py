@@ -551,7 +551,9 @@ async def test_odd_answers_are_a_reply_or_a_call_that_failed(wire: Wire) -> None
     answers = iter(ODD)
 
     def serve(connection: socket.socket) -> None:
-        connection.recv(65_536)
+        request = b""
+        while not request.endswith(b"{}"):  # what is left unread at the end makes a reset, which may eat the answer
+            request += connection.recv(65_536)
         connection.sendall(next(answers))
 
     with raw_server(serve) as url:
