@@ -254,14 +254,13 @@ class Cluster:
 
     async def _give(self, hub: Hub, holder: Holder, endpoint: str, to: int) -> None:
         try:
-            if await holder.part(endpoint):
-                now_us = hub.clock()
-                await hub.store.transact(lambda tx: cluster_rows.give(tx, self.identity, endpoint, to, now_us))
-                self._given += 1
-                log.info("a lease was handed over", endpoint=endpoint, node=self.identity, to=to)
-                hub.ways.ring([f"{LEASE}{endpoint}"])
-            else:
+            if not await holder.part(endpoint):
                 return
+            now_us = hub.clock()
+            await hub.store.transact(lambda tx: cluster_rows.give(tx, self.identity, endpoint, to, now_us))
+            self._given += 1
+            log.info("a lease was handed over", endpoint=endpoint, node=self.identity, to=to)
+            hub.ways.ring([f"{LEASE}{endpoint}"])
         except StoreError as error:
             # Nobody knows whether it was written. When it was not, a beat takes it back.
             log.warning("handing over was not heard of", endpoint=endpoint, error=type(error).__name__)

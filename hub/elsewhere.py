@@ -15,7 +15,7 @@ from hub.endpoint import Endpoint
 from hub.model import Kind, Message
 from hub.receipts import News
 from hub.tables import bell
-from store import Insert, Op
+from store import Insert, Op, Transaction
 
 if TYPE_CHECKING:
     from hub.dispatch import Dispatcher
@@ -70,12 +70,16 @@ class Elsewhere:
 class Ways(dict[str, "Dispatcher | Elsewhere"]):
     """By endpoint's name. Changed by the hub alone; the writer's thread reads it.
 
+    Args:
+        is_shared: whether there may be other nodes.
+
     Attributes:
         ring: tells other nodes at once that there is something for these endpoints; what it tells may be lost.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool) -> None:
         super().__init__()
+        self._is_shared = is_shared
         self.ring: Callable[[Iterable[str]], None] = _tell_nobody
 
     def bells_of(self, messages: Iterable[Message], news: News | None = None) -> list[Op]:
@@ -85,6 +89,8 @@ class Ways(dict[str, "Dispatcher | Elsewhere"]):
             messages: new messages.
             news: of receipts that were made; gets the names to ring for when it is on disk.
         """
+        if not self._is_shared:
+            return []
         spans: Spans = {}
         for message in messages:
             if not self._is_here(message.endpoint):
@@ -97,6 +103,11 @@ class Ways(dict[str, "Dispatcher | Elsewhere"]):
         if not spans:
             return []
         return [Op(_insert_bell, [(endpoint, kind, *span) for (endpoint, kind), span in spans.items()])]
+
+    def write_bells(self, tx: Transaction, messages: Iterable[Message], news: News) -> None:
+        """Write the bells of what the transaction journals; see ``bells_of``."""
+        for op in self.bells_of(messages, news):
+            tx.write(op)
 
     def _is_here(self, endpoint: str) -> bool:
         way = self.get(endpoint)

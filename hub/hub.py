@@ -131,7 +131,7 @@ class Hub:
     ) -> None:
         self.store = store
         self.is_upkeeper = not store.is_shared
-        self.ways = Ways()
+        self.ways = Ways(is_shared=store.is_shared)
         self._may_give = may_give
         self._rung = trio.Event()
         self.wanted: Callable[[], None] = lambda: None

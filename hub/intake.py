@@ -343,8 +343,7 @@ class Intake:
                 events = [("message", draft.message_id) for draft in drafts]
                 rows = [(d.message, self._state(d)) for d in drafts if d.message is not None]
                 ops = [journal.insert_messages(rows), feed.outbox(self._store, now_us, events)]
-                if self._store.is_shared:
-                    ops += self._ways.bells_of([message for message, _ in rows], found)
+                ops += self._ways.bells_of((message for message, _ in rows), found)
                 with trio.CancelScope(shield=True):
                     await self._store.commit(ops)
             else:
@@ -402,9 +401,7 @@ class Intake:
         rows = [(draft.message, self._state(draft)) for draft in complete if draft.message is not None]
         if rows:
             tx.write(journal.insert_messages(rows))
-        if self._store.is_shared:
-            for op in self._ways.bells_of([message for message, _ in rows], found):
-                tx.write(op)
+        self._ways.write_bells(tx, (message for message, _ in rows), found)
         events = [*found.events, *(("message", draft.message_id) for draft in complete)]
         if events:
             tx.write(feed.outbox(self._store, now_us, events))
@@ -596,9 +593,7 @@ class Intake:
             if draft.route.call_centre:
                 self._thread(tx, endpoint, drafts, now_us, found)
             tx.write(journal.insert_messages([(draft.message, self._state(draft))]))
-            if self._store.is_shared:
-                for op in self._ways.bells_of([draft.message], found):
-                    tx.write(op)
+            self._ways.write_bells(tx, [draft.message], found)
             tx.write(feed.outbox(self._store, now_us, [*found.events, ("message", draft.message_id)]))
             return found
 
@@ -647,9 +642,7 @@ class Intake:
             word = ReceiptState.UNDELIVERABLE
             made = receipts.make_receipts(message, word, "000", now_us, new_id, self._validity_us)
             receipts.publish(tx, made, found)
-            if self._store.is_shared:
-                for op in self._ways.bells_of((), found):
-                    tx.write(op)
+            self._ways.write_bells(tx, (), found)
             tx.write(feed.outbox(self._store, now_us, [("message", message.id), ("dead", message.id, reason.value)]))
             return found
 

@@ -211,9 +211,7 @@ class Outcomes:
         receipts.settle(tx, endpoint, handed_over, now_us, new_id, self._validity_us, news, batch.review)
         if news.events:
             tx.write(feed.outbox(self._store, now_us, news.events))
-        if self._store.is_shared:
-            for op in self._ways.bells_of((), news):
-                tx.write(op)
+        self._ways.write_bells(tx, (), news)
         return news
 
     def _validity_us(self, endpoint: str) -> int:
