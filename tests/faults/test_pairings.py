@@ -97,7 +97,7 @@ def _counts(scene: Scene) -> list[int]:
 
 
 async def _goes_on(scene: Scene, what: str) -> None:
-    await scene.daemon.wait_ready()
+    await scene.daemon.wait_ready_anyhow()
     before = _counts(scene)
 
     def moved() -> bool:
