@@ -23,6 +23,9 @@ Rules:
 8. **Who waits long waits in the store**: texts that are not due yet always; refused ones (with all of their lane), and
    those of a number whose gap many others wait for, when memory is half full. A thousand handsets that are switched
    off, or one number's campaign, must not stop a carrier's traffic.
+9. **What is here goes before what comes.** While an endpoint takes a batch in a breath and another batch is ready for
+   it, the hub itself is the narrow place, and arrivals wait for a moment (``admission``): let in, they would only push
+   others out of memory and into the store, to be claimed and read by themselves. A slow endpoint's never wait.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from hub.grips import Grips
 from hub.lanes import Lane, Lanes
 from hub.model import Kind, Message, Part, State
 from hub.queued import Queued
+from hub.tempo import Tempo
 from store import Store, StoreError, node_of
 
 # long because: one loop and what it keeps in step; cursors, lanes, grips and entries stand apart already.
@@ -53,6 +57,7 @@ BATCH = 1_000  # parts given to an endpoint at once
 SLEEP_US = 1_000_000  # a shorter wait is not worth a reading
 SLEEPING_LANES = 8  # times ``heads``: a sleeping lane costs half as much as an entry
 ADMISSION_S = 0.25  # how long arrivals wait at most for a scan to catch up
+BREATH_S = 0.1  # how long arrivals wait at most for what is before them; an endpoint that takes a batch in it is swift
 STORE_RETRY_S = 0.5
 VISITS = 1_000  # batches of other nodes that wait to be read one by one
 
@@ -127,6 +132,8 @@ class Dispatcher:
         self._reading = 0  # entries that may come of the reading under way
         self._receipts_first = False
         self._catching_up: trio.Event | None = None
+        self._relieved: trio.Event | None = None
+        self._tempo = Tempo(BATCH, round(BREATH_S * 1e6))
         self._wakeup = trio.Event()
         self._running = trio.CancelScope()
         self.is_over = False
@@ -213,6 +220,7 @@ class Dispatcher:
                 entry.flying = True
                 parts.append(part)
         if parts:
+            self._tempo.took(len(parts), now_us)
             self.deliver(parts)
         if len(parts) < len(entries):
             self._wakeup.set()
@@ -235,15 +243,23 @@ class Dispatcher:
             self._alarm.note(message_id, due_us)
 
     async def admission(self) -> None:
-        """Wait until arrivals may be reserved for: at once, but for the moments in which a scan catches up."""
+        """Wait until arrivals may be reserved for: at once, but for the moments that rules 2 and 9 tell of."""
         if self._catching_up is not None:
             with trio.move_on_after(ADMISSION_S):
                 await self._catching_up.wait()
+        elif self._is_outrun():
+            if self._relieved is None:
+                self._relieved = trio.Event()
+            with trio.move_on_after(BREATH_S):
+                await self._relieved.wait()
 
     @property
-    def is_catching_up(self) -> bool:
+    def must_wait(self) -> bool:
         """Whether ``admission`` would wait."""
-        return self._catching_up is not None
+        return self._catching_up is not None or self._is_outrun()
+
+    def _is_outrun(self) -> bool:
+        return self.lanes.ready >= BATCH and self._tempo.is_swift(self._clock())
 
     def receipts_made(self, first_id: int, last_id: int) -> None:
         """The journal has receipts for this endpoint, with ids between these, both included."""
@@ -518,6 +534,9 @@ class Dispatcher:
         else:
             self.lanes.advance(now_us)
             entries = []
+        if self._relieved is not None and self.lanes.ready < BATCH:
+            self._relieved.set()
+            self._relieved = None
         if entries:
             await self._give(entries, now_us)
         return read or bool(entries)
@@ -561,6 +580,7 @@ class Dispatcher:
             entry.flying = True
             parts.append(part)
         if parts:
+            self._tempo.took(len(parts), now_us)
             self.deliver(parts)
         if over:
             await self._finish(self, over)

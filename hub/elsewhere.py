@@ -36,7 +36,7 @@ class Elsewhere:
 
     is_here = False
     is_over = False
-    is_catching_up = False
+    must_wait = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

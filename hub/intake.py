@@ -187,7 +187,7 @@ class Intake:
         """Wait until these endpoints' arrivals may be reserved for. Returns: False when one was taken off the road."""
         for name in names:
             way = self._ways.get(name)
-            if way is not None and way.is_catching_up:
+            if way is not None and way.must_wait:
                 await way.admission()
         return all(name in self._ways for name in names)
 

@@ -134,6 +134,11 @@ class Lanes(Generic[E]):
         return len(self._asleep) + self._sources.resting
 
     @property
+    def ready(self) -> int:
+        """How many lanes, about, have something that could go now."""
+        return len(self._ready)
+
+    @property
     def sources(self) -> int:
         """How many sources are remembered for their gap."""
         return len(self._sources)

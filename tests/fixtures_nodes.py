@@ -44,6 +44,7 @@ class Node:
         endpoints: by name: all of them, as this node has them.
         bound: accounts with sessions here.
         fenced: set when it heard that others have taken over.
+        over: set when it has ended, and nothing of it is on its way to the store.
         refuses_to_part: set to let it keep what it should hand over.
     """
 
@@ -53,6 +54,7 @@ class Node:
         self.endpoints: dict[str, ScriptedEndpoint] = {}
         self.bound: set[str] = set()
         self.fenced = trio.Event()
+        self.over = trio.Event()
         self.refuses_to_part = False
         self.scope = trio.CancelScope()
         for name in NAMES:
@@ -134,6 +136,7 @@ class Nodes:
             async with trio.open_nursery() as nursery:
                 await nursery.start(node.run)
                 task_status.started(node)
+        node.over.set()
 
     def look(self) -> None:
         """Let all nodes look at once, as they would with their next beat."""

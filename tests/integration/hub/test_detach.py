@@ -142,7 +142,7 @@ async def test_a_batch_decided_before_and_reserved_after_is_to_be_sent_again(
             waiting.set()
             await caught_up.wait()
 
-        monkeypatch.setattr(Dispatcher, "is_catching_up", True)
+        monkeypatch.setattr(Dispatcher, "must_wait", True)
         monkeypatch.setattr(Dispatcher, "admission", admission)
         verdicts: list[object] = []
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from hub import Accepted, Outcome, Part, ReceiptState, ReceiptWanted, Rejected, Result, State, dispatch, journal
 from hub.operations import Request, ask
@@ -167,6 +168,83 @@ async def test_a_lane_refills_while_more_comes_in(world: World, fast_clock: Cloc
         await world.until(lambda: not len(hub.dispatcher("link:one").lanes))
     ids = [part.message.id for _, part in link.given]
     assert ids == sorted(set(ids))
+
+
+class Outrun:
+    """A link that takes two at a time and answers when told, and an account whose texts come faster than it does.
+
+    The clock stands still, so that nothing passes but what the test lets pass.
+    """
+
+    def __init__(self, world: World, clock: Clock, between_s: float) -> None:
+        self.world = world
+        self.clock = clock
+        self.link = world.endpoints["link:one"]
+        self._between_s = between_s
+        self._count = 0
+
+    async def submit(self, count: int) -> None:
+        for _ in range(count):
+            self._count += 1
+            await submit(self.world, str(self._count), destination=customer(self._count))
+
+    async def answer(self) -> None:
+        self.clock.jump(self._between_s)
+        await self.link.answer(self.world.hub, [accept(part) for part in list(self.link.unanswered.values())])
+
+    async def begin(self) -> None:
+        """Let it take two batches, and leave it with one on the wire and one ready behind that."""
+        await self.world.settled()
+        self.clock.rate = 0.0
+        for _ in range(2):
+            await self.submit(2)
+            await self.answer()
+        await self.submit(4)
+        assert len(self.link.given) == 6
+
+
+@pytest.fixture
+def outrun(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock, float], Outrun]:
+    monkeypatch.setattr(dispatch, "BATCH", 2)
+    world.add("link:one", script=lambda part: None, window=2)
+    world.add("account:agg")
+    return lambda clock, between_s: Outrun(world, clock, between_s)
+
+
+@pytest.mark.parametrize("relief", ["room", "time"])
+async def test_arrivals_wait_a_moment_for_what_a_swift_endpoint_has_yet_to_take(
+    world: World, fast_clock: Clock, outrun: Callable[[Clock, float], Outrun], relief: str
+) -> None:
+    scene = outrun(fast_clock, 0.01)
+    async with world.running() as hub, trio.open_nursery() as nursery:
+        await scene.begin()
+        assert hub.dispatcher("link:one").must_wait
+        done = trio.Event()
+
+        async def late() -> None:
+            await scene.submit(1)
+            done.set()
+
+        nursery.start_soon(late)
+        await wait_all_tasks_blocked()
+        assert len(await world.rows()) == 8
+        if relief == "room":
+            await scene.answer()
+        else:
+            fast_clock.jump(dispatch.BREATH_S)
+        await done.wait()
+        assert len(await world.rows()) == 9
+
+
+async def test_arrivals_do_not_wait_for_a_slow_endpoint(
+    world: World, fast_clock: Clock, outrun: Callable[[Clock, float], Outrun]
+) -> None:
+    scene = outrun(fast_clock, 2 * dispatch.BREATH_S)
+    async with world.running() as hub:
+        await scene.begin()
+        assert not hub.dispatcher("link:one").must_wait
+        await scene.submit(5)
+        assert len(await world.rows()) == 13
 
 
 async def test_it_catches_up_while_more_comes_in(world: World, fast_clock: Clock) -> None:

@@ -260,6 +260,7 @@ async def test_two_processes_of_one_number_are_refused_and_a_restart_is_not(post
                 await trio.to_thread.run_sync(join, postgres_url, 1, "1-other", 0, 1.0)
             nursery.cancel_scope.cancel()
         first.die()
+        await first.over.wait()  # its last sign may be on its way to the row
         again = await nodes.start(1)
         assert again.held == set(NAMES)
         assert again.guard.epoch == first.guard.epoch + 1
