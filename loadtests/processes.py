@@ -34,6 +34,7 @@ synchronous = "{synchronous}"
 [smpp]
 port = {smpp_port}
 max_connections = 2000
+address_per_s = 0  # all load comes from one address
 [metrics]
 port = 0
 [log]
