@@ -150,28 +150,25 @@ def correlate(
         validity_us: how long an endpoint's receipts are tried.
         news: is added to.
     """
-    forms = [_forms(arrival) for arrival in arrivals]
-    keys = list(dict.fromkeys((endpoint, form) for ids in forms for form in ids))
-    found: dict[str, list[tuple[int, int, str]]] = {}
-    for _, carrier_id, message_id, part, state in tx.select(journal.select_carrier_parts, keys):
-        found.setdefault(carrier_id, []).append((message_id, part, state))
+    waiting = _Waiting(tx, endpoint)
+    exact = [_exact(arrival) for arrival in arrivals]
+    waiting.look(form for ids in exact for form in ids)
+    # As a rule it is the exact one, and the other forms of all the ids are many.
+    forms = [ids if waiting.has(ids) else _forms(arrival) for arrival, ids in zip(arrivals, exact, strict=True)]
+    waiting.look(form for ids in forms for form in ids)
     settled: list[tuple[str, int, int, Receipt]] = []
-    taken: set[tuple[str, int, int]] = set()
     parked: list[tuple[int, str, str, int, str]] = []
     for arrival, ids in zip(arrivals, forms, strict=True):
         receipt = arrival.receipt
         assert receipt is not None  # noqa: S101 - the caller's promise
-        # A carrier gives out an id again after months: the youngest part with it that still waits is meant.
-        awaited = [
-            (form, message_id, part)
-            for form in ids
-            for message_id, part, state in sorted(found.get(form, ()), reverse=True)
-            if not state and (form, message_id, part) not in taken
-        ]
-        if awaited:
-            taken.add(awaited[0])
-            settled.append((*awaited[0], receipt))
-        elif not ids or any(form in found for form in ids):
+        part = waiting.take(ids)
+        if part is None and len(ids) == 1:  # another one of these has taken its exact one
+            ids = _forms(arrival)
+            waiting.look(ids)
+            part = waiting.take(ids)
+        if part is not None:
+            settled.append((*part, receipt))
+        elif not ids or waiting.knows(ids):
             news.repeated += 1
         else:
             rows = [new_id() for _ in ids]
@@ -183,12 +180,57 @@ def correlate(
     settle(tx, endpoint, settled, now_us, new_id, validity_us, news)
 
 
-def _forms(arrival: Arrival) -> list[str]:
+class _Waiting:
+    """The parts of an endpoint that wait for a receipt, by carrier's id, as far as they were looked up."""
+
+    def __init__(self, tx: Transaction, endpoint: str) -> None:
+        self._tx = tx
+        self._endpoint = endpoint
+        self._looked: set[str] = set()
+        self._found: dict[str, list[tuple[int, int]]] = {}  # those that wait: message id, part; youngest last
+
+    def look(self, forms: Iterable[str]) -> None:
+        """Look up what was not looked up yet."""
+        fresh = [form for form in dict.fromkeys(forms) if form not in self._looked]
+        if not fresh:
+            return
+        self._looked.update(fresh)
+        keys = [(self._endpoint, form) for form in fresh]
+        for _, carrier_id, message_id, part, state in sorted(self._tx.select(journal.select_carrier_parts, keys)):
+            waiting = self._found.setdefault(carrier_id, [])
+            if not state:
+                waiting.append((message_id, part))
+
+    def has(self, forms: Iterable[str]) -> bool:
+        """Whether a part with one of these ids waits."""
+        return any(self._found.get(form) for form in forms)
+
+    def knows(self, forms: Iterable[str]) -> bool:
+        """Whether there is a part with one of these ids, waiting or not."""
+        return any(form in self._found for form in forms)
+
+    def take(self, forms: Iterable[str]) -> tuple[str, int, int] | None:
+        """The part that is meant, which waits no longer: (carrier's id, message id, part).
+
+        A carrier gives out an id again after months: the youngest part with it that still waits is meant.
+        """
+        for form in forms:
+            if waiting := self._found.get(form):
+                return (form, *waiting.pop())
+        return None
+
+
+def _exact(arrival: Arrival) -> list[str]:
     receipt = arrival.receipt
     assert receipt is not None  # noqa: S101 - the caller's promise
+    exact = usable_id(receipt.message_id)
+    return [exact] if exact else []
+
+
+def _forms(arrival: Arrival) -> list[str]:
     others = arrival.attributes.get("ids", "")
-    ids = map(usable_id, [receipt.message_id, *(others.split("|") if others else [])])
-    return list(dict.fromkeys(form for form in ids if form))
+    forms = map(usable_id, others.split("|")) if others else ()
+    return list(dict.fromkeys(form for form in (*_exact(arrival), *forms) if form))
 
 
 def settle(

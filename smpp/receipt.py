@@ -433,7 +433,14 @@ def id_forms(message_id: str, form: IdForm) -> tuple[str, ...]:
     if form is IdForm.EXACT:
         return (message_id,)
     bare = canonical_id(message_id, form, of_receipt=True)
-    padded = [bare.zfill(width) for width in _PADDED_WIDTHS]
-    candidates = [message_id, message_id.lower(), message_id.upper(), bare, *padded]
-    candidates += [candidate.upper() for candidate in (bare, *padded)]
-    return tuple(candidate for candidate in dict.fromkeys(candidates) if same_id(candidate, message_id, form))
+    lower = message_id.lower()
+    # Where the two differ in base, what the receipt says may be another message's id in a response.
+    as_it_came = (lower, message_id.upper()) if (lower.lstrip("0") or "0") == bare else ()
+    padded = [bare.rjust(width, "0") for width in _PADDED_WIDTHS]
+    folded = (bare, *padded)
+    if not bare.isdigit():
+        folded += tuple([each.upper() for each in folded])
+    forms = tuple(dict.fromkeys((message_id, *as_it_came, *folded)))
+    if message_id.isascii():
+        return forms
+    return tuple([each for each in forms if same_id(each, message_id, form)])  # beyond ASCII, case is no simple matter
