@@ -8,10 +8,11 @@ Commands: ``listen`` (port), ``bound`` (within_s), ``expect`` (count, within_s),
 
 from __future__ import annotations
 
-import asyncio
 import re
-from typing import Any
 
+import trio
+
+from loadtests.channel import Channel, listen
 from loadtests.wire import Command, Meter, serve_commands
 
 _PING = re.compile(rb"<iq from='([^']*)' to='([^']*)' id='([^']*)' type='get'>")
@@ -22,18 +23,20 @@ _HEADER = (
 )
 
 
-class Component(asyncio.Protocol):
+class Component:
     """The hub's stream."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._rest = b""
-        self._transport: Any = None
+        self._channel: Channel
 
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
+    def connected(self, channel: Channel) -> None:
+        """See ``loadtests.channel``."""
+        self._channel = channel
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
+        """See ``loadtests.channel``."""
         data = self._rest + data
         cut = data.rfind(b">") + 1  # a start tag is seen when it is whole
         self._rest = data[cut:]
@@ -50,28 +53,34 @@ class Component(asyncio.Protocol):
         for sender, to, own in _PING.findall(data):
             out.append(b"<iq from='%s' to='%s' id='%s' type='result'/>" % (to, sender, own))
         if out:
-            self._transport.write(b"".join(out))
+            self._channel.write(b"".join(out))
         count = data.count(b"<message ")
         if count:
             self._sink.meter.add(count)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._sink.bound.clear()
+    def lost(self) -> None:
+        """See ``loadtests.channel``."""
+        self._sink.bound = trio.Event()
 
 
 class Sink:
-    """The tool."""
+    """The tool.
 
-    def __init__(self) -> None:
+    Args:
+        nursery: its streams belong to it.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         self.meter = Meter()
-        self.bound = asyncio.Event()
+        self.bound = trio.Event()
 
     async def listen(self, command: Command) -> Command:
-        server = await asyncio.get_running_loop().create_server(lambda: Component(self), "127.0.0.1", command["port"])
-        return {"port": server.sockets[0].getsockname()[1]}
+        return {"port": await listen(command["port"], lambda: Component(self), self._nursery)}
 
     async def wait_bound(self, command: Command) -> Command:
-        await asyncio.wait_for(self.bound.wait(), command["within_s"])
+        with trio.fail_after(command["within_s"]):
+            await self.bound.wait()
         return {}
 
     async def reset(self, _: Command) -> Command:
@@ -79,15 +88,15 @@ class Sink:
         return {}
 
 
-def main() -> None:
-    async def run() -> None:
-        sink = Sink()
+async def run() -> None:
+    """Do what standard input says."""
+    async with trio.open_nursery() as nursery:
+        sink = Sink(nursery)
         await serve_commands(
             {"listen": sink.listen, "bound": sink.wait_bound, "expect": sink.meter.expect, "reset": sink.reset}
         )
-
-    asyncio.run(run())
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
-    main()
+    trio.run(run)

@@ -6,9 +6,11 @@ apart, lanes of ``wire.Template``), ``receipts`` (count, within_s: wait until so
 
 from __future__ import annotations
 
-import asyncio
 import time
 
+import trio
+
+from loadtests.channel import connect
 from loadtests.wire import SUBMIT_SM, Command, Meter, Peer, Template, load, serve_commands
 
 HUNT_NUMBER = "12125550100"  # who the texts are from
@@ -26,24 +28,29 @@ class Bind(Peer):
 
 
 class Esme:
-    """The tool."""
+    """The tool.
 
-    def __init__(self) -> None:
+    Args:
+        nursery: its binds belong to it.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         self.meter = Meter()
         self.peers: list[Bind] = []
 
     async def bind(self, command: Command) -> Command:
         """Bind; a port that nobody listens on yet is knocked at until it opens."""
-        loop = asyncio.get_running_loop()
         give_up_at = time.monotonic() + BIND_PATIENCE_S
         self.peers = []
         while len(self.peers) < command["binds"]:
+            peer = Bind(self.meter)
             try:
-                _, peer = await loop.create_connection(lambda: Bind(self.meter), "127.0.0.1", command["port"])
+                await connect(command["port"], peer, self._nursery)
             except OSError:
                 if time.monotonic() > give_up_at:
                     raise
-                await asyncio.sleep(0.05)
+                await trio.sleep(0.05)
                 continue
             peer.bind(command["system_id"], command["password"])
             await peer.bound.wait()
@@ -71,13 +78,13 @@ class Esme:
         return {}
 
 
-def main() -> None:
-    async def run() -> None:
-        esme = Esme()
+async def run() -> None:
+    """Do what standard input says."""
+    async with trio.open_nursery() as nursery:
+        esme = Esme(nursery)
         await serve_commands({"bind": esme.bind, "load": esme.load, "receipts": esme.meter.expect, "reset": esme.reset})
-
-    asyncio.run(run())
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
-    main()
+    trio.run(run)

@@ -10,10 +10,12 @@ wait until the hub has so many binds here, one if not said), ``expect`` (count, 
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import Any
 
+import trio
+
+from loadtests.channel import listen
 from loadtests.order import Order
 from loadtests.wire import (
     BIND_TRANSCEIVER,
@@ -70,9 +72,9 @@ class Hub(Peer):
             else:
                 out.append(self.answer(data, *request))
         if taken and sink.delay_s:
-            asyncio.get_running_loop().call_later(sink.delay_s, self.transport.write, b"".join(out))
+            self.channel.write_later(b"".join(out), sink.delay_s)
         else:
-            self.transport.write(b"".join(out))
+            self.channel.write(b"".join(out))
         if taken:
             sink.meter.add(taken)
         self.fill()
@@ -85,29 +87,34 @@ class Hub(Peer):
             frames = receipts_of([frame for frame, _ in owed], [own for _, own in owed], self._sequence)
             self._sent_at.update(dict.fromkeys(range(self._sequence, self._sequence + room), 0.0))
             self._sequence += room
-            self.transport.write(b"".join(frames))
+            self.channel.write(b"".join(frames))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+    def lost(self) -> None:
+        """See ``loadtests.channel``."""
+        super().lost()
         self._sink.bound.discard(self)
 
 
 class Sink:
-    """The tool."""
+    """The tool.
 
-    def __init__(self) -> None:
+    Args:
+        nursery: its sessions belong to it.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         self.meter = Meter()
         self.order: Order | None = None
         self.bound: set[Hub] = set()
         self.bind: Hub | None = None
-        self._somebody_came = asyncio.Event()
+        self._somebody_came = trio.Event()
         self.last_id = 0
         self.receipt_window = 0
         self.delay_s = 0.0
 
     async def listen(self, command: Command) -> Command:
-        server = await asyncio.get_running_loop().create_server(lambda: Hub(self), "127.0.0.1", command["port"])
-        return {"port": server.sockets[0].getsockname()[1]}
+        return {"port": await listen(command["port"], lambda: Hub(self), self._nursery)}
 
     async def slow(self, command: Command) -> Command:
         self.delay_s = command["delay_s"]
@@ -123,9 +130,9 @@ class Sink:
         self._somebody_came.set()
 
     async def wait_bound(self, command: Command) -> Command:
-        async with asyncio.timeout(command["within_s"]):
+        with trio.fail_after(command["within_s"]):
             while len(self.bound) < command.get("binds", 1):
-                self._somebody_came.clear()
+                self._somebody_came = trio.Event()
                 await self._somebody_came.wait()
         return {"binds": len(self.bound)}
 
@@ -148,9 +155,10 @@ class Sink:
         return await load([self.bind], Template(DELIVER_SM, command["destination"], "source", text, **more), command)
 
 
-def main() -> None:
-    async def run() -> None:
-        sink = Sink()
+async def run() -> None:
+    """Do what standard input says."""
+    async with trio.open_nursery() as nursery:
+        sink = Sink(nursery)
         await serve_commands(
             {
                 "listen": sink.listen,
@@ -164,9 +172,8 @@ def main() -> None:
                 "order": sink.tell_order,
             }
         )
-
-    asyncio.run(run())
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
-    main()
+    trio.run(run)

@@ -13,7 +13,6 @@ Floods that come "from everywhere" come from addresses of 127.0.0.0/8, all of wh
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import re
@@ -23,6 +22,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
 
 from loadtests.wire import BIND_TRANSCEIVER, ENQUIRE_LINK, HEADER, SUBMIT_SM, Command, quantile, serve_commands
 
@@ -33,9 +35,8 @@ DRIPS = 80  # dripping connections of one flood
 BURST = 8_192  # octets after which a flooding session looks whether anybody reads
 TLV_PRIVATE = 0x1400
 MANY_TLVS = b"".join(struct.pack(">HH", TLV_PRIVATE + each % 999, 0) for each in range(16_000))
+FAILURES = (OSError, EOFError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError)
 HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(189)  # the beginning of a TLS ClientHello
-
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def everywhere() -> str:
@@ -60,15 +61,63 @@ def submit_of(sequence: int, tlvs: bytes = b"") -> bytes:
     return frame(SUBMIT_SM, body, sequence)
 
 
-class Strangers:
-    """The tool."""
+class Line:
+    """A connection that is read by pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.write = stream.send_all
+        self._rest = b""
+
+    async def read(self) -> bytes:
+        """What there is, one octet or more; none when the other side has closed."""
+        rest, self._rest = self._rest, b""
+        return rest or await self.stream.receive_some(262_144)
+
+    async def exactly(self, count: int) -> bytes:
+        """So many octets. Raises: EOFError."""
+        while len(self._rest) < count:
+            await self._more()
+        found, self._rest = self._rest[:count], self._rest[count:]
+        return found
+
+    async def until(self, mark: bytes) -> bytes:
+        """All until some octets, with them. Raises: EOFError."""
+        while mark not in self._rest:
+            await self._more()
+        found, mark, self._rest = self._rest.partition(mark)
+        return found + mark
+
+    async def _more(self) -> None:
+        octets = await self.stream.receive_some(262_144)
+        if not octets:
+            raise EOFError
+        self._rest += octets
+
+    async def reset(self) -> None:
+        """End it by a reset: thousands of connections must not wait for their last minute in the kernel's tables."""
+        with contextlib.suppress(OSError):
+            self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await trio.aclose_forcefully(self.stream)
+
+
+class Strangers:
+    """The tool.
+
+    Args:
+        nursery: its floods belong to it.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
         self.done: Counter[str] = Counter()
         self.waits: list[float] = []
-        self._floods: list[asyncio.Task[None]] = []
+        self._nursery = nursery
+        self._floods: list[trio.CancelScope] = []
+        self._going_on = 0
+        self._all_over = trio.Event()
         self._begun = self._cpu = 0.0
-        self._component: Stream | None = None
+        self._component: Line | None = None
+        self._speaking = trio.Lock()  # floods and pongs are sent by different tasks
         self._address = ""  # of a flood that comes from one
 
     # --- commands ------------------------------------------------------------------------------------------------
@@ -87,24 +136,34 @@ class Strangers:
             "http-drip": self._http_drip,
             "xml": self._xml,
         }
-        self._begin(kinds[command["kind"]](command), command["seconds"])
+        self._begin(partial(kinds[command["kind"]], command), command["seconds"])
         return {}
 
     async def visit(self, command: Command) -> Command:
         """Begin to bind again and again as an honest ESME."""
-        self._begin(self._visits(command), command["seconds"])
+        self._begin(partial(self._visits, command), command["seconds"])
         return {}
 
-    def _begin(self, work: Awaitable[None], seconds: float) -> None:
+    def _begin(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         if not self._floods:
             self.done, self.waits, self._address = Counter(), [], everywhere()
             self._begun, self._cpu = time.monotonic(), time.process_time()
+            self._all_over = trio.Event()
+        scope = trio.CancelScope(deadline=trio.current_time() + seconds)
 
         async def bounded() -> None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(work, seconds)
+            try:
+                with scope:
+                    await work()
+            except Exception as error:  # told with what was done
+                self.done[f"failed: {type(error).__name__}: {error}"] += 1
+            self._going_on -= 1
+            if not self._going_on:
+                self._all_over.set()
 
-        self._floods.append(asyncio.create_task(bounded()))
+        self._going_on += 1
+        self._floods.append(scope)
+        self._nursery.start_soon(bounded)
 
     async def look(self, _: Command) -> Command:
         """Tell what was done so far."""
@@ -112,17 +171,13 @@ class Strangers:
 
     async def stop(self, _: Command) -> Command:
         """End what goes on, and tell what was done."""
-        going_on = set(self._floods)
-        while going_on:  # wait_for of Python 3.11 loses a cancellation that comes with its result: again, then
-            for flood in going_on:
-                flood.cancel()
-            _, going_on = await asyncio.wait(going_on, timeout=0.5)
-        for ended in await asyncio.gather(*self._floods, return_exceptions=True):
-            if isinstance(ended, Exception):
-                self.done[f"failed: {type(ended).__name__}: {ended}"] += 1
+        for scope in self._floods:
+            scope.cancel()
+        if self._going_on:
+            await self._all_over.wait()
         self._floods.clear()
         if self._component is not None:  # what it has not read yet would be a part of the next flood
-            self._component[1].transport.abort()
+            await self._component.reset()
         seconds = max(time.monotonic() - self._begun, 1e-9)
         waits = sorted(self.waits)
         return {
@@ -137,43 +192,31 @@ class Strangers:
 
     async def _each(self, per_s: float, one: Callable[[], Awaitable[None]]) -> None:
         """Begin so many a second, at most ``AT_ONCE`` of them at a time; what is not begun in time is not made up."""
-        under_way: set[asyncio.Task[None]] = set()
         begun, number = time.monotonic(), 0.0
-        try:
+        async with trio.open_nursery() as nursery:
             while True:
-                await asyncio.sleep(TICK_S)
+                await trio.sleep(TICK_S)
                 now = time.monotonic()
                 due = min((now - begun) * per_s - number, per_s * 4 * TICK_S + 1)
-                for _ in range(min(int(due), AT_ONCE - len(under_way))):
-                    task = asyncio.create_task(self._tried(one))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                for _ in range(min(int(due), AT_ONCE - len(nursery.child_tasks))):
+                    nursery.start_soon(self._tried, one)
                     self.done["begun"] += 1
                 number = (now - begun) * per_s - due % 1
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _tried(self, one: Callable[[], Awaitable[None]]) -> None:
         try:
             await one()
-        except (OSError, EOFError, TimeoutError) as error:
+        except FAILURES as error:
             self.done[type(error).__name__] += 1
 
     @asynccontextmanager
-    async def _connected(self, command: Command, port: int = 0) -> AsyncIterator[Stream]:
+    async def _connected(self, command: Command) -> AsyncIterator[Line]:
         source = everywhere() if command.get("everywhere") else command.get("source", self._address)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port or command["port"], local_addr=(source, 0))
+        line = Line(await trio.open_tcp_stream("127.0.0.1", command["port"], local_address=source))
         try:
-            yield reader, writer
+            yield line
         finally:
-            # A reset: thousands of connections must not wait for their last minute in the kernel's tables.
-            plug = writer.get_extra_info("socket")
-            if plug is not None:
-                with contextlib.suppress(OSError):
-                    plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            await line.reset()
 
     # --- strangers at the SMPP port ----------------------------------------------------------------------------------
 
@@ -182,9 +225,10 @@ class Strangers:
 
         async def one() -> None:
             name = f"x{random.getrandbits(40):x}" if command.get("unknown") else command["system_id"]
-            async with self._connected(command) as (reader, writer):
-                writer.write(bind_of(name, command["password"]))
-                answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
+            async with self._connected(command) as line:
+                await line.write(bind_of(name, command["password"]))
+                with trio.fail_after(ANSWER_S):
+                    answer = await line.exactly(16)
                 self.done[f"status {HEADER.unpack(answer)[2]:#x}"] += 1
 
         await self._each(command["per_s"], one)
@@ -193,8 +237,9 @@ class Strangers:
         """Connect and say nothing, for as long as one is let."""
 
         async def one() -> None:
-            async with self._connected(command) as (reader, _):
-                await asyncio.wait_for(reader.read(1), ANSWER_S)
+            async with self._connected(command) as line:
+                with trio.fail_after(ANSWER_S):
+                    await line.read()
                 self.done["closed by the hub"] += 1
 
         await self._each(command["per_s"], one)
@@ -208,26 +253,32 @@ class Strangers:
         """Connections that come again and again. ``say``: what comes at once, and what comes an octet a second."""
 
         async def one() -> None:
-            async with self._connected(command) as (reader, writer):
+            async with self._connected(command) as line, trio.open_nursery() as nursery:
                 at_once, octets = say()
-                writer.write(at_once)
-                end = asyncio.create_task(reader.read(1))
-                try:
-                    for octet in octets:
-                        writer.write(bytes((octet,)))
-                        if (await asyncio.wait([end], timeout=1.0))[0]:
-                            break
-                    self.done["closed by the hub"] += 1
-                finally:
-                    end.cancel()
-                    await asyncio.gather(end, return_exceptions=True)
+
+                async def drip() -> None:
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        if at_once:
+                            await line.write(at_once)
+                        for octet in octets:
+                            await line.write(bytes((octet,)))
+                            await trio.sleep(1.0)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(drip)
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await line.read()
+                nursery.cancel_scope.cancel()
+            self.done["closed by the hub"] += 1
 
         async def again_and_again() -> None:
             while True:
                 await self._tried(one)
-                await asyncio.sleep(0.2)
+                await trio.sleep(0.2)
 
-        await asyncio.gather(*(again_and_again() for _ in range(DRIPS)))
+        async with trio.open_nursery() as nursery:
+            for _ in range(DRIPS):
+                nursery.start_soon(again_and_again)
 
     async def _churn(self, command: Command) -> None:
         """Connect and close."""
@@ -242,12 +293,13 @@ class Strangers:
         """A PDU that says it is long: beyond any bound, or just within and then never whole."""
 
         async def one() -> None:
-            async with self._connected(command) as (reader, writer):
-                if random.getrandbits(1):
-                    writer.write(frame(BIND_TRANSCEIVER, b"x" * 40, length=0x7FFFFFFF))
-                else:
-                    writer.write(frame(BIND_TRANSCEIVER, b"x" * 60_000, length=69_000))
-                await asyncio.wait_for(reader.read(1), ANSWER_S)
+            async with self._connected(command) as line:
+                with trio.fail_after(ANSWER_S):
+                    if random.getrandbits(1):
+                        await line.write(frame(BIND_TRANSCEIVER, b"x" * 40, length=0x7FFFFFFF))
+                    else:
+                        await line.write(frame(BIND_TRANSCEIVER, b"x" * 60_000, length=69_000))
+                    await line.read()
                 self.done["closed by the hub"] += 1
 
         await self._each(command["per_s"], one)
@@ -266,38 +318,32 @@ class Strangers:
             "unknown": lambda n: frame(0x0F00, b"", n),
         }
         make, per_s = makes[command["what"]], command["per_s"]
-        async with self._connected(command) as (reader, writer):
-            writer.write(bind_of(command["system_id"], command["password"]))
-            answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
-            length, _, status, _ = HEADER.unpack(answer)
-            if status:
-                raise RuntimeError(f"the bind of {command['system_id']} was refused with {status:#x}")
-            await reader.readexactly(length - 16)
-            reading = asyncio.create_task(self._read_answers(reader))
-            try:
+        async with self._connected(command) as line:
+            await line.write(bind_of(command["system_id"], command["password"]))
+            with trio.fail_after(ANSWER_S):
+                length, _, status, _ = HEADER.unpack(await line.exactly(16))
+                if status:
+                    raise RuntimeError(f"the bind of {command['system_id']} was refused with {status:#x}")
+                await line.exactly(length - 16)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read_answers, line)
                 begun, number = time.monotonic(), 0
                 batch = max(1, BURST // len(make(1)))
                 ready = [make(n) for n in range(1, 3 * batch + 1)]  # made once: the flood must cost the hub, not us
                 while True:
                     due = int((time.monotonic() - begun) * per_s) - number
                     if due < 1:
-                        await asyncio.sleep(TICK_S)
+                        await trio.sleep(TICK_S)
                         continue
                     due = min(due, batch)
                     at = number % (2 * batch)
-                    writer.write(b"".join(ready[at : at + due]))
+                    await line.write(b"".join(ready[at : at + due]))
                     number += due
                     self.done["sent"] += due
-                    await writer.drain()
-                    if due == batch:
-                        await asyncio.sleep(0)
-            finally:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
 
-    async def _read_answers(self, reader: asyncio.StreamReader) -> None:
+    async def _read_answers(self, line: Line) -> None:
         rest = b""
-        while octets := await reader.read(262_144):
+        while octets := await line.read():
             octets = rest + octets
             at = 0
             while len(octets) - at >= 16:
@@ -316,17 +362,18 @@ class Strangers:
             begun = time.monotonic()
             self.done["asked"] += 1
             try:
-                async with self._connected(command) as (reader, writer):
-                    writer.write(bind_of(command["system_id"], command["password"]))
-                    answer = await asyncio.wait_for(reader.readexactly(16), ANSWER_S)
+                async with self._connected(command) as line:
+                    await line.write(bind_of(command["system_id"], command["password"]))
+                    with trio.fail_after(ANSWER_S):
+                        answer = await line.exactly(16)
                     if HEADER.unpack(answer)[2] == 0:
                         self.done["bound"] += 1
                         self.waits.append(time.monotonic() - begun)
                     else:
                         self.done[f"status {HEADER.unpack(answer)[2]:#x}"] += 1
-            except (OSError, EOFError, TimeoutError) as error:
+            except FAILURES as error:
                 self.done[type(error).__name__] += 1
-            await asyncio.sleep(command["every_s"])
+            await trio.sleep(command["every_s"])
 
     # --- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -338,32 +385,35 @@ class Strangers:
         connections = int(command.get("connections", 20))
 
         async def one() -> None:
-            async with self._connected(command) as (reader, writer):
+            async with self._connected(command) as line:
                 while True:
                     begun = time.monotonic()
-                    writer.write(request)
-                    await writer.drain()
-                    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), ANSWER_S)
-                    found = re.search(rb"content-length: (\d+)", answer.lower())
-                    await reader.readexactly(int(found[1]) if found else 0)
+                    with trio.fail_after(ANSWER_S):
+                        await line.write(request)
+                        answer = await line.until(b"\r\n\r\n")
+                        found = re.search(rb"content-length: (\d+)", answer.lower())
+                        await line.exactly(int(found[1]) if found else 0)
                     self.done[f"status {answer[9:12].decode()}"] += 1
-                    await asyncio.sleep(max(0.0, connections / command["per_s"] - (time.monotonic() - begun)))
+                    await trio.sleep(max(0.0, connections / command["per_s"] - (time.monotonic() - begun)))
 
         async def again_and_again() -> None:
             while True:
                 await self._tried(one)
-                await asyncio.sleep(connections / command["per_s"])
+                await trio.sleep(connections / command["per_s"])
 
-        await asyncio.gather(*(again_and_again() for _ in range(connections)))
+        async with trio.open_nursery() as nursery:
+            for _ in range(connections):
+                nursery.start_soon(again_and_again)
 
     async def _http_crowd(self, command: Command) -> None:
         """Connections that ask once, or say nothing."""
 
         async def one() -> None:
-            async with self._connected(command) as (reader, writer):
-                if random.getrandbits(1):
-                    writer.write(f"GET {command['path']} HTTP/1.1\r\nhost: hub\r\n\r\n".encode())
-                await asyncio.wait_for(reader.read(1), ANSWER_S)
+            async with self._connected(command) as line:
+                with trio.fail_after(ANSWER_S):
+                    if random.getrandbits(1):
+                        await line.write(f"GET {command['path']} HTTP/1.1\r\nhost: hub\r\n\r\n".encode())
+                    await line.read()
                 self.done["closed or answered by the hub"] += 1
 
         await self._each(command["per_s"], one)
@@ -377,31 +427,36 @@ class Strangers:
 
     async def listen(self, command: Command) -> Command:
         """Wait for the hub's component. Between two floods it is left in peace."""
-        await asyncio.start_server(self._serve_component, "127.0.0.1", command["port"], limit=1 << 20)
+        (listener,) = await trio.open_tcp_listeners(command["port"], host="127.0.0.1")
+        self._nursery.start_soon(trio.serve_listeners, self._serve_component, [listener])
         return {}
 
-    async def _serve_component(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_component(self, stream: trio.SocketStream) -> None:
+        line = Line(stream)
         try:
-            await reader.readuntil(b"accept'")
-            await reader.readuntil(b">")
-            writer.write(
+            await line.until(b"accept'")
+            await line.until(b">")
+            await line.write(
                 b"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
                 b"xmlns:stream='http://etherx.jabber.org/streams' id='1'>"
             )
-            await reader.readuntil(b"</handshake>")
-            writer.write(b"<handshake/>")
-            self._component = reader, writer
-            while octets := await reader.read(262_144):
+            await line.until(b"</handshake>")
+            await line.write(b"<handshake/>")
+            self._component, self._speaking = line, trio.Lock()
+            while octets := await line.read():
                 self.done["octets answered"] += len(octets)
                 # Alive for the hub's pings, or it would go away by itself.
-                for sender, to, own in re.findall(rb"<iq from='([^']*)' to='([^']*)' id='([^']*)' type='get'>", octets):
-                    writer.write(b"<iq from='%s' to='%s' id='%s' type='result'/>" % (to, sender, own))
-        except (OSError, EOFError):
+                pings = re.findall(rb"<iq from='([^']*)' to='([^']*)' id='([^']*)' type='get'>", octets)
+                pongs = [b"<iq from='%s' to='%s' id='%s' type='result'/>" % (to, by, own) for by, to, own in pings]
+                if pongs:
+                    async with self._speaking:
+                        await line.write(b"".join(pongs))
+        except FAILURES:
             pass
         finally:
             self._component = None
             self.done["streams ended"] += 1
-            writer.close()
+            await line.reset()
 
     async def _xml(self, command: Command) -> None:
         """Pour stanzas of one kind at whatever component is connected."""
@@ -425,27 +480,25 @@ class Strangers:
             if component is None or due < 1:
                 if component is None:
                     number_sent += max(due, 0)  # what could not be sent is not made up
-                await asyncio.sleep(TICK_S)
+                await trio.sleep(TICK_S)
                 continue
             due = min(due, max(1, BURST // len(one)))
-            writer = component[1]
-            writer.write(one * due)
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with self._speaking:
+                    await component.write(one * due)
             number_sent += due
             self.done["sent"] += due
-            with contextlib.suppress(OSError):
-                await writer.drain()
-            await asyncio.sleep(0)
 
 
-def main() -> None:
-    async def run() -> None:
-        tool = Strangers()
+async def run() -> None:
+    """Do what standard input says."""
+    async with trio.open_nursery() as nursery:
+        tool = Strangers(nursery)
         await serve_commands(
             {"flood": tool.flood, "look": tool.look, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen}
         )
-
-    asyncio.run(run())
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
-    main()
+    trio.run(run)

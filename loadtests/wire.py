@@ -1,8 +1,7 @@
 """Lean SMPP peers: what the load tools have in common.
 
 A tool must cost less than what it measures, on the one core it has. So nothing here decodes a PDU: frames are written
-from a template in which two fields change, and read as four integers of their header. asyncio's protocols hand over
-octets as they come, without a task to wake, which is why the tools use asyncio and the hub does not.
+from a template in which two fields change, and read as four integers of their header (over ``loadtests.channel``).
 
 A tool is a process that is told what to do by lines of JSON on its standard input and answers each with one line.
 Times are ``time.monotonic()`` seconds, which all processes of a machine share.
@@ -10,9 +9,8 @@ Times are ``time.monotonic()`` seconds, which all processes of a machine share.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
+import os
 import sys
 import time
 from array import array
@@ -21,6 +19,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import repeat
 from struct import Struct
 from typing import Any
+
+import trio
+
+from loadtests.channel import Channel
 
 HEADER = Struct(">IIII")
 SUBMIT_SM, DELIVER_SM, ENQUIRE_LINK, UNBIND = 0x04, 0x05, 0x15, 0x06
@@ -149,7 +151,7 @@ def receipts_of(frames: Iterable[bytes], ids: Iterable[bytes], first: int) -> li
     return made
 
 
-class Peer(asyncio.Protocol):
+class Peer:
     """One session of either role, bound or about to be.
 
     Attributes:
@@ -159,14 +161,14 @@ class Peer(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self.transport: Any = None
-        self.bound = asyncio.Event()
+        self.channel: Channel
+        self.bound = trio.Event()
         self.is_over = False
         self.latencies = array("d")
         self.statuses: dict[int, int] = {}
         self.sent = self.acked = self.requests = 0
         self.first_sent = self.last_acked = 0.0
-        self.done = asyncio.Event()
+        self.done = trio.Event()
         self._buffer = b""
         self._sequence = 1
         self._sent_at: dict[int, float] = {}
@@ -175,17 +177,20 @@ class Peer(asyncio.Protocol):
         self._left = 0
         self._window = 0
 
-    # --- asyncio.Protocol ----------------------------------------------------------------------------------------
+    # --- loadtests.channel.Peer ----------------------------------------------------------------------------------
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
+    def connected(self, channel: Channel) -> None:
+        """See ``loadtests.channel``."""
+        self.channel = channel
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self) -> None:
+        """See ``loadtests.channel``."""
         self.is_over = True
         self.done.set()
         self.bound.set()
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
+        """See ``loadtests.channel``."""
         data = self._buffer + data if self._buffer else data
         position, size = 0, len(data)
         requests: list[tuple[int, int, int]] = []  # command_id, begin, end
@@ -223,7 +228,7 @@ class Peer(asyncio.Protocol):
 
     def take(self, data: bytes, requests: list[tuple[int, int, int]]) -> None:
         """Answer requests of the peer."""
-        self.transport.write(b"".join([self.answer(data, *request) for request in requests]))
+        self.channel.write(b"".join([self.answer(data, *request) for request in requests]))
 
     def answer(self, data: bytes, command_id: int, begin: int, end: int) -> bytes:
         """The response to one request: positive, bearing an empty message_id where one belongs."""
@@ -240,7 +245,7 @@ class Peer(asyncio.Protocol):
     def bind(self, system_id: str, password: str) -> None:
         """Ask to be bound as a transceiver."""
         body = f"{system_id}\0{password}\0\0".encode() + b"\x34\0\0\0"
-        self.transport.write(HEADER.pack(16 + len(body), BIND_TRANSCEIVER, 0, self._sequence) + body)
+        self.channel.write(HEADER.pack(16 + len(body), BIND_TRANSCEIVER, 0, self._sequence) + body)
         self._sequence += 1
 
     def begin(self, template: Template, count: int, customer: int, window: int) -> None:
@@ -249,7 +254,7 @@ class Peer(asyncio.Protocol):
         self.statuses = {}
         self.sent = self.acked = 0
         self.last_acked = 0.0
-        self.done.clear()
+        self.done = trio.Event()
         self._template, self._customer, self._left, self._window = template, customer, count, window
         self.first_sent = time.monotonic()
         self.fill()
@@ -265,7 +270,7 @@ class Peer(asyncio.Protocol):
         template = self._template
         assert template is not None
         first = self._sequence
-        self.transport.write(template.frames(first, count, self._customer))
+        self.channel.write(template.frames(first, count, self._customer))
         self._sent_at.update(dict.fromkeys(range(first, first + count), due))
         self._sequence += count
         self._customer += count
@@ -280,7 +285,7 @@ class Meter:
         self.count = 0
         self.first = self.last = 0.0
         self._expected = 0
-        self._reached = asyncio.Event()
+        self._reached = trio.Event()
 
     def add(self, count: int) -> None:
         now = time.monotonic()
@@ -295,9 +300,9 @@ class Meter:
         """Wait for ``count`` arrivals since ``reset``, at most ``within_s``."""
         self._expected = command["count"]
         if self.count < self._expected:
-            self._reached.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._reached.wait(), command["within_s"])
+            self._reached = trio.Event()
+            with trio.move_on_after(command["within_s"]):
+                await self._reached.wait()
         return {"count": self.count, "first": self.first, "last": self.last}
 
     def reset(self) -> None:
@@ -320,9 +325,9 @@ async def load(peers: list[Peer], template: Template, command: Command) -> Comma
         customer += share
     if "rate" in command:
         await _pace(peers, shares, command["rate"], started)
-    waiting = asyncio.gather(*(peer.done.wait() for peer in peers))
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(waiting, command["within_s"])
+    with trio.move_on_after(command["within_s"]):
+        for peer in peers:
+            await peer.done.wait()
     latencies = sorted(value for peer in peers for value in peer.latencies)
     statuses: dict[str, int] = {}
     for peer in peers:
@@ -363,17 +368,18 @@ async def _pace(peers: list[Peer], shares: list[int], rate: float, started: floa
             if share > count:
                 left.append((peer, share - count))
         if sent < total:
-            await asyncio.sleep(TICK_S)
+            await trio.sleep(TICK_S)
 
 
 async def serve_commands(commands: dict[str, Callable[[Command], Awaitable[Command]]]) -> None:
     """Do what standard input says, until it ends."""
-    reader = asyncio.StreamReader(limit=1 << 20)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        command = json.loads(line)
-        cpu = time.process_time()
-        answer = await commands[command["do"]](command)
-        answer.setdefault("cpu_s", time.process_time() - cpu)
-        print(json.dumps(answer), flush=True)
+    rest = b""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        async for octets in stream:
+            *lines, rest = (rest + octets).split(b"\n")
+            for line in lines:
+                command = json.loads(line)
+                cpu = time.process_time()
+                answer = await commands[command["do"]](command)
+                answer.setdefault("cpu_s", time.process_time() - cpu)
+                print(json.dumps(answer), flush=True)

@@ -113,9 +113,11 @@ class Hub:
     Args:
         folder: where its file and log are.
         text: the configuration.
+        options: further words of ``smshub run``.
     """
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, *options: str) -> None:
+        self._options = options
         self.config = folder / "smshub.toml"
         self.config.write_text(text)
         self._log = folder / "smshub.log"
@@ -129,7 +131,7 @@ class Hub:
         self._read_from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(SMSHUB), "run", "--config", str(self.config)],
+                [str(SMSHUB), "run", "--config", str(self.config), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
