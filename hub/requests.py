@@ -311,25 +311,43 @@ class Requests:
         (found,) = await self._store.read(lambda tx: find(tx, endpoint, [name]))
         if found is None:
             return Effect.UNKNOWN
-        dispatcher = self._dispatchers.get(found.rows[0][4]) if found.whole else None
-        message_id = name.message_id
-        if dispatcher is None and found.whole and found.rows[0][4] in self._ways:
-            return await self._replace_elsewhere(found.rows[0], rewrite)
-        if dispatcher is None or not dispatcher.lay_hold(message_id):
+        if not found.whole:
             return Effect.IMPOSSIBLE
+        target = found.rows[0][4]
+        dispatcher = self._dispatchers.get(target)
+        if dispatcher is not None:
+            is_done = await self._write_anew(
+                dispatcher, name.message_id, lambda row: _changed(journal.message_of(row), rewrite)
+            )
+            return Effect.DONE if is_done else Effect.IMPOSSIBLE
+        return await self._replace_elsewhere(found.rows[0], rewrite) if target in self._ways else Effect.IMPOSSIBLE
+
+    async def _write_anew(
+        self, dispatcher: Dispatcher, message_id: int, change: Callable[[Sequence[Any]], Message | None]
+    ) -> bool:
+        """Take hold of a text of which nothing was sent, and write it as ``change`` makes it of its row.
+
+        Returns: whether that is done: not when it is being given or was sent before, or ``change`` makes nothing of it.
+        Raises: StoreError: it was not written.
+        """
+        if not dispatcher.lay_hold(message_id):
+            return False
         rewritten: journal.Standing | None = None
         try:
-            pending = await self._store.read(lambda tx: operations.standings(tx, [message_id]))
-            if not pending or pending[0].attempts or not _is_untouched(pending[0], dispatcher.held.get(message_id)):
-                return Effect.IMPOSSIBLE
-            changed = _changed(pending[0].message, rewrite)
+            rows = await self._store.read(lambda tx: tx.select(journal.select_messages, [(message_id,)]))
+            if not rows or rows[0][2] not in operations.PENDING:
+                return False
+            before = journal.standing_of(rows[0])
+            if before.attempts or not _is_untouched(before, dispatcher.held.get(message_id)):
+                return False
+            changed = change(rows[0])
             if changed is None:
-                return Effect.IMPOSSIBLE
+                return False
             standing = journal.Standing(changed, State.QUEUED, 0, 0, changed.not_before_us, 0)
             rewritten = standing if await self._write(standing) else None
         finally:
             dispatcher.let_go(message_id, self._clock(), rewritten)
-        return Effect.DONE if rewritten is not None else Effect.IMPOSSIBLE
+        return rewritten is not None
 
     async def _replace_elsewhere(self, row: Sequence[Any], rewrite: Callable[[Message], Message | None]) -> Effect:
         """Replace a text whose lane another node holds."""
@@ -353,22 +371,12 @@ class Requests:
             return 0
         if isinstance(asked.what, Cancel):
             return await self._withdraw(dispatcher, asked.what.message_ids)
-        row, message_id, rewritten = asked.what.row, int(asked.what.row[0]), None
-        if not dispatcher.lay_hold(message_id):
-            return 0
-        try:
-            rows = await self._store.read(lambda tx: tx.select(journal.select_messages, [(message_id,)]))
-            if not rows or rows[0][2] not in operations.PENDING or rows[0][20] != asked.what.body:
-                return 0
-            before = journal.standing_of(rows[0])
-            if before.attempts or not _is_untouched(before, dispatcher.held.get(message_id)):
-                return 0
-            changed = journal.message_of(row)
-            standing = journal.Standing(changed, State.QUEUED, 0, 0, changed.not_before_us, 0)
-            rewritten = standing if await self._write(standing) else None
-        finally:
-            dispatcher.let_go(message_id, self._clock(), rewritten)
-        return int(rewritten is not None)
+        row, body = asked.what.row, asked.what.body
+        return int(
+            await self._write_anew(
+                dispatcher, int(row[0]), lambda found: journal.message_of(row) if found[20] == body else None
+            )
+        )
 
     async def _write(self, standing: journal.Standing) -> bool:
         """Write a text's row anew. Returns: whether that is done; its text is held all the while.
