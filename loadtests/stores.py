@@ -36,16 +36,15 @@ class Stores:
         if self._server is None:
             return 0.0
         own = self._server.process_id
-        found = 0.0
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                fields = path.read_text().rpartition(")")[2].split()
-                process_id = int(path.parent.name)
-                if process_id == own:
-                    found += sum(map(int, fields[13:15])) / TICKS  # of its children that have ended
-                if own in (process_id, int(fields[1])):
-                    found += cpu_s_of(process_id)
-        return found
+        while True:
+            buried = _of_the_buried(own)
+            found = cpu_s_of(own) + buried
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    if int(_fields(path)[1]) == own:
+                        found += cpu_s_of(int(path.parent.name))
+            if _of_the_buried(own) == buried:  # else one may have been missed, or counted twice
+                return found
 
     def octets(self, place: Place) -> int:
         """What the store of a hub takes up."""
@@ -61,6 +60,16 @@ class Stores:
             return ""
         with psycopg.connect(self._server.url()) as connection:
             return str(connection.info.parameter_status("server_version"))
+
+
+def _fields(stat: Path) -> list[str]:
+    """What ``/proc/PID/stat`` says behind the name: state, parent, …"""
+    return stat.read_text().rpartition(")")[2].split()
+
+
+def _of_the_buried(process_id: int) -> float:
+    """Seconds of CPU of a process's children that have ended."""
+    return sum(map(int, _fields(Path(f"/proc/{process_id}/stat"))[13:15])) / TICKS
 
 
 @contextlib.contextmanager
