@@ -13,7 +13,7 @@ import re
 import trio
 
 from loadtests.channel import Channel, listen
-from loadtests.wire import Command, Meter, serve_commands
+from loadtests.wire import Command, Commands, Meter, serve_commands
 
 _PING = re.compile(rb"<iq from='([^']*)' to='([^']*)' id='([^']*)' type='get'>")
 _PRESENCE = re.compile(rb"<presence from='([^']*)' to='([^']*)'")
@@ -88,15 +88,11 @@ class Sink:
         return {}
 
 
-async def run() -> None:
-    """Do what standard input says."""
-    async with trio.open_nursery() as nursery:
-        sink = Sink(nursery)
-        await serve_commands(
-            {"listen": sink.listen, "bound": sink.wait_bound, "expect": sink.meter.expect, "reset": sink.reset}
-        )
-        nursery.cancel_scope.cancel()
+def commands(nursery: trio.Nursery) -> Commands:
+    """The tool's, by name."""
+    sink = Sink(nursery)
+    return {"listen": sink.listen, "bound": sink.wait_bound, "expect": sink.meter.expect, "reset": sink.reset}
 
 
 if __name__ == "__main__":
-    trio.run(run)
+    trio.run(serve_commands, commands)

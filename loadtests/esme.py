@@ -11,7 +11,7 @@ import time
 import trio
 
 from loadtests.channel import connect
-from loadtests.wire import SUBMIT_SM, Command, Meter, Peer, Template, load, serve_commands
+from loadtests.wire import SUBMIT_SM, Command, Commands, Meter, Peer, Template, load, serve_commands
 
 HUNT_NUMBER = "12125550100"  # who the texts are from
 BIND_PATIENCE_S = 60.0
@@ -78,13 +78,11 @@ class Esme:
         return {}
 
 
-async def run() -> None:
-    """Do what standard input says."""
-    async with trio.open_nursery() as nursery:
-        esme = Esme(nursery)
-        await serve_commands({"bind": esme.bind, "load": esme.load, "receipts": esme.meter.expect, "reset": esme.reset})
-        nursery.cancel_scope.cancel()
+def commands(nursery: trio.Nursery) -> Commands:
+    """The tool's, by name."""
+    esme = Esme(nursery)
+    return {"bind": esme.bind, "load": esme.load, "receipts": esme.meter.expect, "reset": esme.reset}
 
 
 if __name__ == "__main__":
-    trio.run(run)
+    trio.run(serve_commands, commands)

@@ -24,6 +24,7 @@ from loadtests.wire import (
     RESPONSE,
     SUBMIT_SM,
     Command,
+    Commands,
     Meter,
     Peer,
     Template,
@@ -155,25 +156,21 @@ class Sink:
         return await load([self.bind], Template(DELIVER_SM, command["destination"], "source", text, **more), command)
 
 
-async def run() -> None:
-    """Do what standard input says."""
-    async with trio.open_nursery() as nursery:
-        sink = Sink(nursery)
-        await serve_commands(
-            {
-                "listen": sink.listen,
-                "slow": sink.slow,
-                "receipts": sink.receipts,
-                "bound": sink.wait_bound,
-                "expect": sink.meter.expect,
-                "reset": sink.reset,
-                "load": sink.load,
-                "watch": sink.watch,
-                "order": sink.tell_order,
-            }
-        )
-        nursery.cancel_scope.cancel()
+def commands(nursery: trio.Nursery) -> Commands:
+    """The tool's, by name."""
+    sink = Sink(nursery)
+    return {
+        "listen": sink.listen,
+        "slow": sink.slow,
+        "receipts": sink.receipts,
+        "bound": sink.wait_bound,
+        "expect": sink.meter.expect,
+        "reset": sink.reset,
+        "load": sink.load,
+        "watch": sink.watch,
+        "order": sink.tell_order,
+    }
 
 
 if __name__ == "__main__":
-    trio.run(run)
+    trio.run(serve_commands, commands)

@@ -26,7 +26,17 @@ from functools import partial
 
 import trio
 
-from loadtests.wire import BIND_TRANSCEIVER, ENQUIRE_LINK, HEADER, SUBMIT_SM, Command, quantile, serve_commands
+from loadtests.channel import READ_OCTETS
+from loadtests.wire import (
+    BIND_TRANSCEIVER,
+    ENQUIRE_LINK,
+    HEADER,
+    SUBMIT_SM,
+    Command,
+    Commands,
+    quantile,
+    serve_commands,
+)
 
 TICK_S = 0.01
 ANSWER_S = 15.0  # longer than the hub lets anybody stay unbound
@@ -72,7 +82,7 @@ class Line:
     async def read(self) -> bytes:
         """What there is, one octet or more; none when the other side has closed."""
         rest, self._rest = self._rest, b""
-        return rest or await self.stream.receive_some(262_144)
+        return rest or await self.stream.receive_some(READ_OCTETS)
 
     async def exactly(self, count: int) -> bytes:
         """So many octets. Raises: EOFError."""
@@ -89,7 +99,7 @@ class Line:
         return found + mark
 
     async def _more(self) -> None:
-        octets = await self.stream.receive_some(262_144)
+        octets = await self.stream.receive_some(READ_OCTETS)
         if not octets:
             raise EOFError
         self._rest += octets
@@ -490,15 +500,11 @@ class Strangers:
             self.done["sent"] += due
 
 
-async def run() -> None:
-    """Do what standard input says."""
-    async with trio.open_nursery() as nursery:
-        tool = Strangers(nursery)
-        await serve_commands(
-            {"flood": tool.flood, "look": tool.look, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen}
-        )
-        nursery.cancel_scope.cancel()
+def commands(nursery: trio.Nursery) -> Commands:
+    """The tool's, by name."""
+    tool = Strangers(nursery)
+    return {"flood": tool.flood, "look": tool.look, "stop": tool.stop, "visit": tool.visit, "listen": tool.listen}
 
 
 if __name__ == "__main__":
-    trio.run(run)
+    trio.run(serve_commands, commands)

@@ -37,6 +37,7 @@ STRIDE = 7_368_787  # a prime: between customers that follow each other where th
 COUNTER_DIGITS = 10  # of the running number that a text begins with
 
 Command = dict[str, Any]
+Commands = dict[str, Callable[[Command], Awaitable[Command]]]
 
 
 class Template:
@@ -371,10 +372,15 @@ async def _pace(peers: list[Peer], shares: list[int], rate: float, started: floa
             await trio.sleep(TICK_S)
 
 
-async def serve_commands(commands: dict[str, Callable[[Command], Awaitable[Command]]]) -> None:
-    """Do what standard input says, until it ends."""
+async def serve_commands(tool: Callable[[trio.Nursery], Commands]) -> None:
+    """Do what standard input says, until it ends.
+
+    Args:
+        tool: makes it, with the nursery that what it begins belongs to. Returns: its commands by name.
+    """
     rest = b""
-    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+    async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        commands = tool(nursery)
         async for octets in stream:
             *lines, rest = (rest + octets).split(b"\n")
             for line in lines:
@@ -383,3 +389,4 @@ async def serve_commands(commands: dict[str, Callable[[Command], Awaitable[Comma
                 answer = await commands[command["do"]](command)
                 answer.setdefault("cpu_s", time.process_time() - cpu)
                 print(json.dumps(answer), flush=True)
+        nursery.cancel_scope.cancel()

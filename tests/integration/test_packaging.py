@@ -226,6 +226,24 @@ def _binds(stack: dict[str, Any], service: str) -> list[dict[str, Any]]:
     return [volume for volume in stack["services"][service]["volumes"] if isinstance(volume, dict)]
 
 
+def _moved(text: str, moves: dict[str, str]) -> str:
+    for here, there in moves.items():
+        assert here in text
+        text = text.replace(here, there)
+    return text
+
+
+def _settings(file: str, folder: Path, url: str, ports: dict[str, int]) -> str:
+    """A hub's file, with the places of this run. Its own address is left, and so is what only one of the files has."""
+    moves = {
+        '"postgresql://smshub@postgres/smshub"': f'"{url}"',
+        "/run/secrets/": f"{folder}/secrets/",
+        '"prosody"': '"127.0.0.1"',
+        'host = "carrier"': 'host = "127.0.0.1"',
+    }
+    return _moved((COMPOSE / file).read_text(), moves | {port: str(here) for port, here in ports.items()})
+
+
 @pytest.fixture
 def desk_server(unused_tcp_port_factory: Callable[[], int]) -> Iterator[tuple[Path, int]]:
     """The stack's Prosody, with the stack's secrets. Its folder, and the port of its component."""
@@ -243,10 +261,7 @@ def desk_server(unused_tcp_port_factory: Callable[[], int]) -> Iterator[tuple[Pa
             "5222": str(clients),
             "5347": str(component),
         }
-        for here, there in moves.items():
-            assert here in text
-            text = text.replace(here, there)
-        (folder / "prosody.cfg.lua").write_text(text)
+        (folder / "prosody.cfg.lua").write_text(_moved(text, moves))
         for inner in ("data", "certs"):
             (folder / inner).mkdir()
         fixtures_prosody._own(folder)
@@ -297,21 +312,8 @@ def test_the_stack_runs(
     folder, component = desk_server
     url = postgres_server.new_database()
     carrier, smpp, watched = (unused_tcp_port_factory() for _ in range(3))
-    text = (COMPOSE / "smshub.toml").read_text()
-    moves = {
-        '"postgresql://smshub@postgres/smshub"': f'"{url}"',
-        "/run/secrets/": f"{folder}/secrets/",
-        '"0.0.0.0"': '"127.0.0.1"',
-        '"prosody"': '"127.0.0.1"',
-        'host = "carrier"': 'host = "127.0.0.1"',
-        "2775": str(smpp),
-        "2776": str(carrier),
-        "9464": str(watched),
-        "5347": str(component),
-    }
-    for here, there in moves.items():
-        assert here in text
-        text = text.replace(here, there)
+    ports = {"2775": smpp, "2776": carrier, "9464": watched, "5347": component}
+    text = _moved(_settings("smshub.toml", folder, url, ports), {'"0.0.0.0"': '"127.0.0.1"'})
     command = [
         word.replace("2776", str(carrier)).replace("0.0.0.0", "127.0.0.1")
         for word in one["services"]["carrier"]["command"]
@@ -365,13 +367,6 @@ def _process(log: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes
         wait_or_kill(process, PATIENCE_S)
 
 
-def _moved(text: str, moves: dict[str, str]) -> str:
-    for here, there in moves.items():
-        assert here in text
-        text = text.replace(here, there)
-    return text
-
-
 async def test_the_nodes_run(
     desk_server: tuple[Path, int],
     tmp_path: Path,
@@ -402,19 +397,12 @@ async def test_the_nodes_run(
     assert redis_program
     assert ended(haproxy, "-c", "-f", tmp_path / "haproxy.cfg")[0] == 0
 
+    ports = {"2775": smpp, "2776": unused_tcp_port_factory(), "9464": watched, "5347": component}
     text = _moved(
-        (COMPOSE / "nodes/smshub.toml").read_text(),
+        _settings("nodes/smshub.toml", folder, url, ports),
         {
-            '"postgresql://smshub@postgres/smshub"': f'"{url}"',
             "hub@redis:6379": f"hub@127.0.0.1:{redis_port}",
-            "/run/secrets/": f"{folder}/secrets/",
             "172.30.75.10": "127.0.0.1",  # what Linux lets HAProxy connect from
-            '"prosody"': '"127.0.0.1"',
-            'host = "carrier"': 'host = "127.0.0.1"',
-            "2775": str(smpp),
-            "2776": str(unused_tcp_port_factory()),
-            "9464": str(watched),
-            "5347": str(component),
         },
     )
     text += f'\n[[account]]\nsystem_id = "agg"\npassword = "{PASSWORD}"\n'
