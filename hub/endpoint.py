@@ -10,6 +10,7 @@ Rules:
 4. When room appears (bound again, window freed, throttle ended) the endpoint calls ``Road.wake``. After reporting
    outcomes it need not: reporting wakes.
 5. A batch is the unit: ``deliver`` takes a list and ends in one write.
+6. Right before parts are written the endpoint asks ``Road.may_give``, and holds them while it says no.
 """
 
 from __future__ import annotations
@@ -164,4 +165,11 @@ class Road(Protocol):
 
     def wake(self, endpoint: str) -> None:
         """Say that the endpoint has room."""
+        ...
+
+    def may_give(self) -> bool:
+        """Whether what was given to endpoints here is certainly still this node's to send. Costs a look at the clock.
+
+        A node that was frozen, and whose lanes another has by now, finds out here.
+        """
         ...

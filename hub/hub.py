@@ -111,6 +111,7 @@ class Hub:
         is_upkeeper: whether this node does what is to be done once for all nodes.
         ways: all endpoints, by name: those whose lanes are here, and those of other nodes.
         hears: whether other nodes can ring for this one now.
+        may_give: as it was given.
         wanted: called when an endpoint would take something whose lanes are at another node.
 
     Raises: OSError: a file that the filters go by cannot be read.
@@ -132,7 +133,7 @@ class Hub:
         self.store = store
         self.is_upkeeper = not store.is_shared
         self.ways = Ways(is_shared=store.is_shared)
-        self._may_give = may_give
+        self.may_give = may_give
         self._rung = trio.Event()
         self.wanted: Callable[[], None] = lambda: None
         self.hears: Callable[[], bool] = lambda: False
@@ -243,7 +244,7 @@ class Hub:
                 sending them again.
         """
         dispatcher = Dispatcher(
-            endpoint, self.store, self.clock, self._give_up, self._heads, hold_in_doubt, self._may_give
+            endpoint, self.store, self.clock, self._give_up, self._heads, hold_in_doubt, self.may_give
         )
         self._dispatchers[endpoint.name] = self.ways[endpoint.name] = dispatcher
         if self._nursery is not None:

@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="how long")
     parser.add_argument("--hours", type=float, default=0.0, help="how long, beside the minutes")
     parser.add_argument("--per-s", type=float, default=1000.0, help="texts a second")
-    parser.add_argument("--often-s", type=float, default=1.0, help="seconds between two events, on average")
+    parser.add_argument("--often-s", type=float, default=3.0, help="seconds between two events, on average")
     parser.add_argument("--seed", type=int, default=1, help="of chance")
     parser.add_argument("--store", default="", help="an empty PostgreSQL database; a new SQLite file by default")
     parser.add_argument("--samples", type=Path, default=ROOT / "var" / "soak.jsonl", help="where samples go")

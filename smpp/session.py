@@ -30,7 +30,7 @@ since octets that arrive at a closed socket make the kernel destroy what is stil
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -64,6 +64,7 @@ RECEIVE_OCTETS: Final = 65_536
 
 SEND_OCTETS: Final = 262_144
 """How much is joined for one ``send_all``: what a session's end leaves in doubt is at most that much."""
+HELD_S: Final = 0.05  # between two looks whether requests may go out that ``Session.may_submit`` holds
 
 MESSAGE_OCTETS: Final = 1_024
 """More than a message of 255 octets with all its addresses and parameters has; what is beyond is chatter."""
@@ -210,12 +211,14 @@ class Session:
     Attributes:
         connection: the machine, to be looked at.
         throttled: requests answered for want of a place in the inbox.
+        may_submit: asked right before requests of ours are written; while it says no, nothing more is written.
     """
 
     def __init__(self, stream: trio.abc.Stream, connection: Connection, options: Options = DEFAULT_OPTIONS) -> None:
         self.connection = connection
         self.options = options
         self.throttled = 0
+        self.may_submit: Callable[[], bool] = lambda: True
         self._stream = stream
         self._requests: _Mailbox[PDU] = _Mailbox()
         self._answers: _Mailbox[Answer] = _Mailbox()
@@ -519,6 +522,9 @@ class Session:
                 ordinal = mark or ordinal
                 if octets >= SEND_OCTETS:
                     break
+            if ordinal and not self.may_submit():
+                await trio.sleep(HELD_S)
+                continue
             batch = [data for data, _ in self._outgoing[:taken]]
             del self._outgoing[:taken]
             connection.written(ordinal)

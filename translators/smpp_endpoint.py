@@ -245,6 +245,7 @@ class SmppEndpoint:
         self.sessions.append(session)
         if carries:
             self._carriers.append(session)
+            session.may_submit = self._road.may_give
             self._wake()
         failure: Exception | None = None
         try:

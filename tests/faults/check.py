@@ -11,10 +11,12 @@ there are. The promises, and the words for what breaks them:
   before another was sent comes before it, whatever died meanwhile; so does one that was sent before another in the
   same session. What was on its way at the same time over two sessions has no order (with one hub it has that of
   sending: there, nothing of an earlier session can come in after it). The parts of a text come in their order, and a
-  repetition directly repeats the lane's last part.
+  repetition directly repeats the lane's last part. Only the copy that a hub was about to write when it was frozen, and
+  writes when it wakes, has no place in the order: no clock can call it back. It is a repetition like any other, which
+  must have been in doubt.
 - **early**: no part is submitted before the one before it in its lane was answered, or in doubt.
 - **split**: one hub at a time sends for a lane. Two do when one submits while another's part is unanswered; and when a
-  session that another hub has taken the lane from goes on with something new.
+  session that another hub has taken the lane from goes on with something that had not come before.
 - **receipt**: who asked gets one, who did not gets none; it says what the sink said, and "delivered" not before the
   text is taken whole. It may come again under the conditions of *twice*.
 - **stray**: nothing is taken that nobody sent; nothing that was refused, unless something was broken.
@@ -385,6 +387,12 @@ class Checker:
         is_new = part is None
         if part is None:
             part = text.parts[event.part] = _Part()
+        elif self._has_left(lane, key):
+            self.tally.repeated += part.how != "fail"
+            self._see_doubt(text, event, part)
+            part.unsure += 1
+            self._left_over.setdefault(key, set()).add((event.name, event.part))
+            return
         self._see_who_sends(lane, text, event, key, is_new=is_new)
         if event.whole:  # else it went on when the wait for its missing parts had ended: its place is then
             self._see_order(lane, text, event, part)
@@ -405,14 +413,16 @@ class Checker:
         key = (event.who, event.session)
         lane = self._lanes.get(text.lane) if text is not None else None
         if lane is None or lane.open.get(key) != (event.name, event.part):
+            if (event.name, event.part) not in self._left_over.get(key, ()):
+                self._came(event)  # of a sink that does not answer: it came and was taken in one
+                text = self._texts.get(event.name)
+                if text is None:
+                    return
+                lane = self._lanes[text.lane]
             if (event.name, event.part) in self._left_over.get(key, ()):
                 self._answer_late(event)
                 return
-            self._came(event)  # of a sink that does not answer: it came and was taken in one
-            text = self._texts.get(event.name)
-            if text is None:
-                return
-            lane = self._lanes[text.lane]
+        assert lane is not None
         assert text is not None
         del lane.open[key]
         part = text.parts[event.part]
@@ -436,7 +446,7 @@ class Checker:
         self._left_over.setdefault(key, set()).add(waiting)
 
     def _answer_late(self, event: Event) -> None:
-        """Its session had ended before the sink noted its answer, or its own copy had taken its place."""
+        """Its session had ended before the sink noted its answer, its own copy had taken its place, or its lane had."""
         self._left_over[event.who, event.session].discard((event.name, event.part))
         text = self._texts[event.name]
         part = text.parts[event.part]
@@ -461,7 +471,7 @@ class Checker:
                 self._say(Kind.SPLIT, event.name, f"two send at once: by {_said(key, node)}, {what} to {_said(other)}")
         if not node:
             return
-        has_left = self._begun.get(key, 0) < lane.left.get(node, -1)
+        has_left = self._has_left(lane, key)
         if has_left and is_new:
             words = f"part {event.part} was begun by {_said(key, node)} after {lane.node} had taken the lane from it"
             self._say(Kind.SPLIT, event.name, words)
@@ -469,6 +479,10 @@ class Checker:
             if lane.node:
                 lane.left[lane.node] = event.at
             lane.node = node
+
+    def _has_left(self, lane: _Lane, key: Key) -> bool:
+        """Whether another hub has taken the lane from the one that has this session, since it began."""
+        return self._begun.get(key, 0) < lane.left.get(self._nodes.get(key, ""), -1)
 
     def _see_order(self, lane: _Lane, text: _Text, event: Event, part: _Part) -> None:
         name, number = event.name, event.part

@@ -175,14 +175,14 @@ async def open_nodes_scene(
         scene = NodesScene(nodes, carrier, esme, desk, url, history)
         scene.nursery, scene.roads_to_store, scene.road = nursery, roads, road
 
-        def serving(each: Carrier) -> Callable[[trio.SocketStream], object]:
+        def serving(each: Carrier | Desk) -> Callable[[trio.SocketStream], object]:
             async def serve(stream: trio.SocketStream) -> None:
                 await each.serve(stream, await trio.to_thread.run_sync(scene.node_of, stream))
 
             return serve
 
         nursery.start_soon(trio.serve_listeners, serving(carrier), listeners[0])
-        nursery.start_soon(trio.serve_listeners, desk.serve, listeners[1])
+        nursery.start_soon(trio.serve_listeners, serving(desk), listeners[1])
         nursery.start_soon(trio.serve_listeners, serving(second), listeners[2])
         nursery.start_soon(esme.run)
         try:

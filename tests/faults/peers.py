@@ -469,32 +469,30 @@ class Desk:
         """A component is up."""
         return self.stream is not None
 
-    async def serve(self, stream: trio.abc.Stream) -> None:
-        """Serve one component."""
+    async def serve(self, stream: trio.abc.Stream, node: str = "") -> None:
+        """Serve one component. ``node``: the hub that it is of, where there are several."""
         side = self.side
         machine = ComponentStream(
             Role.ACCEPT, secret=side.secret, domains=(side.domain,), stream_id=secrets.token_hex(8)
         )
-        await self._hold(stream, machine)
+        await self._hold(stream, machine, node)
 
-    async def _hold(self, stream: trio.abc.Stream, machine: ComponentStream) -> None:
+    async def _hold(self, stream: trio.abc.Stream, machine: ComponentStream, node: str = "") -> None:
         """A connection to its end."""
-        opened = self.pen.session
         try:
             async with trio.open_nursery() as nursery:
-                await self._converse(stream, machine, nursery, trio.Lock())
+                await self._converse(stream, machine, node, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             if self.stream is stream:
                 self.stream = None
                 self._output.clear()
-            if self.pen.session > opened:
-                self.pen.ended(self.pen.session)
             await trio.aclose_forcefully(stream)
 
     async def _converse(
-        self, stream: trio.abc.Stream, machine: ComponentStream, nursery: trio.Nursery, sending: trio.Lock
+        self, stream: trio.abc.Stream, machine: ComponentStream, node: str, nursery: trio.Nursery
     ) -> None:
+        session, sending = 0, trio.Lock()
         try:
             while machine.phase is not Phase.CLOSED:
                 data = await stream.receive_some(65_536)
@@ -509,13 +507,16 @@ class Desk:
                 if machine.phase is Phase.OPEN and not opened:
                     self.stream = stream
                     self.connections += 1
-                    self.pen.began()
+                    session = self.pen.began(node)
                     self._output.clear()
                     nursery.start_soon(self._write, stream, sending)
                 for stanza in stanzas:
-                    self._take(stanza)
+                    self._take(stanza, session)
         except _BROKEN:
             return
+        finally:
+            if session:
+                self.pen.ended(session)
 
     async def _write(self, stream: trio.abc.Stream, sending: trio.Lock) -> None:
         while True:
@@ -541,7 +542,7 @@ class Desk:
             self._output.append(stanza)
             self._to_write.set()
 
-    def _take(self, stanza: Element) -> None:
+    def _take(self, stanza: Element, session: int) -> None:
         if stanza.name == "iq":
             if stanza.get("type") == "get" and self.pongs:
                 assert stanza.children[0].name == f"{PING_NS} ping"
@@ -560,14 +561,14 @@ class Desk:
                 self.failed.append(own)
                 self.told.append(own)
                 if own in self._asked:  # who did not ask for a receipt hears of a failure all the same: XMPP's own way
-                    self._note_told(own, FAILED)
+                    self._note_told(own, FAILED, session)
             elif NAME.fullmatch(own):
-                self.pen.sent(own, session=self.pen.session, status=1)
+                self.pen.sent(own, session=session, status=1)
             return
         received = stanza.child(RECEIVED)
         if received is not None:
             self.told.append(received.get("id"))
-            self._note_told(received.get("id"), DELIVERED)
+            self._note_told(received.get("id"), DELIVERED, session)
             return
         body = stanza.child_text("body")
         names = NAME.findall(body)
@@ -578,10 +579,10 @@ class Desk:
         self.tokens[stanza.get("from").partition("@")[0]] = token.text
         taken = Taken(names[0], whole="[…]" not in body)
         self.taken.append(taken)
-        self.pen.took(taken.name, session=self.pen.session, whole=taken.whole)
+        self.pen.took(taken.name, session=session, whole=taken.whole)
 
-    def _note_told(self, own_id: str, word: str) -> None:
-        self.pen.told(word, session=self.pen.session, id=own_id, name=own_id if NAME.fullmatch(own_id) else "")
+    def _note_told(self, own_id: str, word: str, session: int) -> None:
+        self.pen.told(word, session=session, id=own_id, name=own_id if NAME.fullmatch(own_id) else "")
 
     def answer(self, text: Sent, customer: str) -> None:
         """Write to a customer whose token is known; the text has three parts."""

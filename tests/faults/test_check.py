@@ -341,6 +341,27 @@ def test_one_that_repeats_its_last_part_when_it_wakes_is_not_split_but_must_have
     assert story.found(rules=SEVERAL) == []
 
 
+def test_a_copy_that_a_frozen_one_writes_when_it_wakes_has_no_place_in_the_order_but_must_have_been_in_doubt() -> None:
+    story = Story(sink_nodes=("north", "south")).text(ONE).text(TWO).text(THREE).take(ONE)
+    story.note("weather", "fault", "invoke", word="freeze north")
+    story.take(TWO, session=2).came(THREE, session=2).note("weather", "fault", "ok", word="freeze north")
+    story.take(TWO).took(THREE, session=2)
+    assert story.found(rules=SEVERAL) == [f"twice: {TWO}: taken again 1 times, in doubt 0 times"]
+    story.journal[TWO] = Journalled(in_doubt=1)
+    assert story.found(rules=SEVERAL) == []
+    story.take(ONE, session=2)
+    assert story.found(rules=SEVERAL) == [
+        f"order: lane A01: {ONE} part 1 came after {THREE} part 1",
+        f"twice: {ONE}: taken again 1 times, in doubt 0 times",
+    ], "the one that has the lane repeats only its last"
+
+
+def test_who_has_lost_the_lane_repeats_nothing_while_nothing_is_broken() -> None:
+    story = Story(sink_nodes=("north", "south")).text(ONE).text(TWO).take(ONE).take(TWO, session=2).take(TWO)
+    words = f"twice: {TWO}: part 1 was taken again, and its answer was in no doubt"
+    assert story.found(rules=SEVERAL, with_journal=False) == [words]
+
+
 # --- receipts ---
 
 

@@ -59,6 +59,9 @@ class Road:
     def wake(self, endpoint: str) -> None:
         self.woken.append(endpoint)
 
+    def may_give(self) -> bool:
+        return True
+
 
 class Counted:
     """An observer that keeps what it is told."""

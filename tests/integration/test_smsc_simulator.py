@@ -53,6 +53,9 @@ class Road:
     def wake(self, endpoint: str) -> None:
         self._change()
 
+    def may_give(self) -> bool:
+        return True
+
     def _change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

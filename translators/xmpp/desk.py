@@ -63,6 +63,7 @@ WAIT_US = 1_000_000  # after an error of type wait
 SETTLED_S = 5.0  # a connection that lasted so long was a good one: the back-off starts again
 CHATTER = "chatter"  # the fault's word, for each time that the server had to wait for its own
 FLUSH_S = 2.0  # for what must still be journalled when the task is cancelled
+HELD_S = 0.05  # between two looks whether texts may go out that are held
 
 # A text comes back so when nobody is there to have it (RFC 6121 §8.5; realised so by Prosody and ejabberd).
 ABSENT = frozenset(
@@ -581,6 +582,9 @@ class XmppDesk:
             if not (self._replies or flights.has_waiting or self._ping_wanted):
                 self._to_write = trio.Event()
                 await self._to_write.wait()
+            if flights.has_waiting and not self._road.may_give():
+                await trio.sleep(HELD_S)
+                continue
             octets = self._replies
             self._replies, self._reply_octets = [], 0
             if flights.has_waiting or self._ping_wanted:

@@ -41,6 +41,9 @@ class Remembering:
     def wake(self, endpoint: str) -> None:
         self._change()
 
+    def may_give(self) -> bool:
+        return True
+
     async def until(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(IN_VAIN_S):
             while not condition():

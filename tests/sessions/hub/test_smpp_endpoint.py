@@ -67,6 +67,7 @@ class WritingRoad:
         self.woken: list[int] = []
         self.verdicts: list[Verdict] = []
         self.alerts: list[str] = []
+        self.holds = True  # this node, what it was given
 
     async def receive(self, endpoint: str, arrivals: Sequence[Arrival]) -> list[Verdict]:
         await trio.lowlevel.checkpoint()
@@ -79,6 +80,9 @@ class WritingRoad:
 
     def wake(self, endpoint: str) -> None:
         self.woken.append(now_us())
+
+    def may_give(self) -> bool:
+        return self.holds
 
     def alert(self, endpoint: str, address: str) -> None:
         self.alerts.append(address)
@@ -194,6 +198,25 @@ async def test_parts_go_out_and_answers_come_back_as_outcomes(autojump_clock: An
         assert (outcomes[4].result, outcomes[4].reason) == (Result.REFUSED, "ESME_RINVCMDID")
         assert (outcomes[5].result, outcomes[5].reason) == (Result.RETRY, "ESME_RSYSERR")
         assert bench.endpoint.room() == 10
+
+
+async def test_parts_are_held_while_they_may_be_anothers(autojump_clock: Any) -> None:
+    async with benched() as bench:
+        session, peer = await bench.connect()
+        bench.endpoint.deliver(bench.parts(1))
+        bench.road.holds = False  # between the giving and the writing, as for a node that was frozen there
+        with trio.move_on_after(5) as waited:
+            await peer.expect(SubmitSm)
+        assert waited.cancelled_caught
+        bench.road.holds = True
+        assert (await peer.expect(SubmitSm)).short_message == b"text 1"
+        bench.endpoint.deliver(bench.parts(2, 2))
+        bench.road.holds = False
+        await trio.sleep(5)
+        session.close()
+        await trio.sleep(5)
+        assert bench.road.results() == [(1, Result.IN_DOUBT), (2, Result.UNSENT), (3, Result.UNSENT)]
+        assert await peer.receive() is None
 
 
 async def test_no_receipt_is_awaited_for_a_part_without_id(autojump_clock: Any) -> None:

@@ -32,6 +32,7 @@ class FakeRoad:
         verdict: decides; accepts everything at first.
         open: when cleared, ``receive`` and ``report`` wait for it: the journal is slow.
         reports: the sizes of the batches reported.
+        holds: whether this node holds what it was given.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class FakeRoad:
         self.outcomes: list[Outcome] = []
         self.reports: list[int] = []
         self.wakes = 0
+        self.holds = True
         self.verdict: Callable[[Arrival], Verdict] = lambda _: Accepted(1, TOKEN)
         self.gate = trio.Event()
         self.gate.set()
@@ -64,6 +66,9 @@ class FakeRoad:
         assert endpoint == "desk:help"
         self.wakes += 1
         self._change()
+
+    def may_give(self) -> bool:
+        return self.holds
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what it was told makes a condition true."""

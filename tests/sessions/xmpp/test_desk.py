@@ -96,6 +96,22 @@ class TestHandOver:
         await world.road.until(lambda: len(world.road.outcomes) == 6)
         assert world.road.reports == [1, 5]
 
+    async def test_texts_are_held_while_they_may_be_anothers(self, autojump_clock: MockClock, world: World) -> None:
+        desk = world.desk()
+        await world.start(desk)
+        desk.deliver([world.part("one")])
+        world.road.holds = False  # between the giving and the writing, as for a node that was frozen there
+        await trio.sleep(5)
+        assert world.far.count == 0
+        world.road.holds = True
+        await world.road.until(lambda: world.road.results() == [R.ACCEPTED])
+        desk.deliver([world.part("two")])
+        world.road.holds = False
+        await trio.sleep(5)
+        world.cut()
+        await world.road.until(lambda: world.road.results() == [R.ACCEPTED, R.UNSENT])
+        assert [text.body for text in world.far.texts] == ["one"]
+
     async def test_room_is_the_window(self, autojump_clock: MockClock, world: World) -> None:
         desk = world.desk(window=3)
         assert desk.room() == 0
