@@ -431,6 +431,36 @@ class Esme(SmppPeer):
         return pdu, answered
 
 
+class _Wire:
+    """A component's connection, of which several are open while one hub does not know yet that another has its desk."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.session = 0
+        self.sending = trio.Lock()  # the end of the stream is answered while the writer may be at work
+        self._output: list[str] = []
+        self._to_write = trio.Event()
+
+    def send(self, stanza: str) -> None:
+        """Have a stanza written."""
+        self._output.append(stanza)
+        self._to_write.set()
+
+    async def run(self) -> None:
+        """Write until it breaks."""
+        while True:
+            if not self._output:
+                self._to_write = trio.Event()
+                await self._to_write.wait()
+            octets = "".join(self._output).encode()
+            self._output.clear()
+            try:
+                async with self.sending:
+                    await self.stream.send_all(octets)
+            except _BROKEN:
+                return
+
+
 class Desk:
     """A call centre's XMPP server with its director and CSR.
 
@@ -446,6 +476,7 @@ class Desk:
         tokens: customer → token of the open thread.
         returned: ids of our answers that came back, and why.
         pongs: False makes it deaf.
+        connections: components that came up.
     """
 
     def __init__(self, history: History, who: str = "desk", side: DeskSide = DeskSide()) -> None:  # noqa: B008
@@ -459,15 +490,18 @@ class Desk:
         self.returned: deque[str] = deque(maxlen=1000)
         self.pongs = True
         self.connections = 0
-        self.stream: trio.abc.Stream | None = None
+        self._wire: _Wire | None = None  # the latest
         self._asked: set[str] = set()
-        self._output: list[str] = []
-        self._to_write = trio.Event()
 
     @property
     def connected(self) -> bool:
         """A component is up."""
-        return self.stream is not None
+        return self._wire is not None
+
+    @property
+    def stream(self) -> trio.abc.Stream | None:
+        """The latest connection's."""
+        return self._wire.stream if self._wire is not None else None
 
     async def serve(self, stream: trio.abc.Stream, node: str = "") -> None:
         """Serve one component. ``node``: the hub that it is of, where there are several."""
@@ -479,57 +513,38 @@ class Desk:
 
     async def _hold(self, stream: trio.abc.Stream, machine: ComponentStream, node: str = "") -> None:
         """A connection to its end."""
+        wire = _Wire(stream)
         try:
             async with trio.open_nursery() as nursery:
-                await self._converse(stream, machine, node, nursery)
+                await self._converse(wire, machine, node, nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            if self.stream is stream:
-                self.stream = None
-                self._output.clear()
+            if self._wire is wire:
+                self._wire = None
+            if wire.session:
+                self.pen.ended(wire.session)
             await trio.aclose_forcefully(stream)
 
-    async def _converse(
-        self, stream: trio.abc.Stream, machine: ComponentStream, node: str, nursery: trio.Nursery
-    ) -> None:
-        session, sending = 0, trio.Lock()
+    async def _converse(self, wire: _Wire, machine: ComponentStream, node: str, nursery: trio.Nursery) -> None:
         try:
             while machine.phase is not Phase.CLOSED:
-                data = await stream.receive_some(65_536)
+                data = await wire.stream.receive_some(65_536)
                 if not data:
                     return
-                opened = machine.phase is Phase.OPEN
                 stanzas = machine.receive(bytes(data))
                 octets = machine.take_octets()
                 if octets:
-                    async with sending:  # the end of the stream is answered while the writer may be at work
-                        await stream.send_all(octets)
-                if machine.phase is Phase.OPEN and not opened:
-                    self.stream = stream
+                    async with wire.sending:
+                        await wire.stream.send_all(octets)
+                if machine.phase is Phase.OPEN and not wire.session:
+                    self._wire = wire
                     self.connections += 1
-                    session = self.pen.began(node)
-                    self._output.clear()
-                    nursery.start_soon(self._write, stream, sending)
+                    wire.session = self.pen.began(node)
+                    nursery.start_soon(wire.run)
                 for stanza in stanzas:
-                    self._take(stanza, session)
+                    self._take(stanza, wire)
         except _BROKEN:
             return
-        finally:
-            if session:
-                self.pen.ended(session)
-
-    async def _write(self, stream: trio.abc.Stream, sending: trio.Lock) -> None:
-        while True:
-            if not self._output:
-                self._to_write = trio.Event()
-                await self._to_write.wait()
-            octets = "".join(self._output).encode()
-            self._output.clear()
-            try:
-                async with sending:
-                    await stream.send_all(octets)
-            except _BROKEN:
-                return
 
     async def cut(self) -> None:
         """End the connection without a word."""
@@ -538,19 +553,18 @@ class Desk:
 
     def send(self, stanza: str) -> None:
         """Send a stanza as it is written; without a component it is lost."""
-        if self.stream is not None:
-            self._output.append(stanza)
-            self._to_write.set()
+        if self._wire is not None:
+            self._wire.send(stanza)
 
-    def _take(self, stanza: Element, session: int) -> None:
+    def _take(self, stanza: Element, wire: _Wire) -> None:
         if stanza.name == "iq":
             if stanza.get("type") == "get" and self.pongs:
                 assert stanza.children[0].name == f"{PING_NS} ping"
-                self.send(build_result(stanza))
+                wire.send(build_result(stanza))
             return
         if stanza.name == "presence":
             if stanza.get("type") == "probe":
-                self.send(build_presence(f"{self.side.director}/acd", self.side.domain, ""))
+                wire.send(build_presence(f"{self.side.director}/acd", self.side.domain, ""))
             return
         if stanza.get("type") == "error":
             own = stanza.get("id")
@@ -561,14 +575,14 @@ class Desk:
                 self.failed.append(own)
                 self.told.append(own)
                 if own in self._asked:  # who did not ask for a receipt hears of a failure all the same: XMPP's own way
-                    self._note_told(own, FAILED, session)
+                    self._note_told(own, FAILED, wire.session)
             elif NAME.fullmatch(own):
-                self.pen.sent(own, session=session, status=1)
+                self.pen.sent(own, session=wire.session, status=1)
             return
         received = stanza.child(RECEIVED)
         if received is not None:
             self.told.append(received.get("id"))
-            self._note_told(received.get("id"), DELIVERED, session)
+            self._note_told(received.get("id"), DELIVERED, wire.session)
             return
         body = stanza.child_text("body")
         names = NAME.findall(body)
@@ -579,7 +593,7 @@ class Desk:
         self.tokens[stanza.get("from").partition("@")[0]] = token.text
         taken = Taken(names[0], whole="[…]" not in body)
         self.taken.append(taken)
-        self.pen.took(taken.name, session=session, whole=taken.whole)
+        self.pen.took(taken.name, session=wire.session, whole=taken.whole)
 
     def _note_told(self, own_id: str, word: str, session: int) -> None:
         self.pen.told(word, session=session, id=own_id, name=own_id if NAME.fullmatch(own_id) else "")
