@@ -477,6 +477,7 @@ class Desk:
         returned: ids of our answers that came back, and why.
         pongs: False makes it deaf.
         connections: components that came up.
+        on_stanza: is shown each stanza that comes.
     """
 
     def __init__(self, history: History, who: str = "desk", side: DeskSide = DeskSide()) -> None:  # noqa: B008
@@ -490,6 +491,7 @@ class Desk:
         self.returned: deque[str] = deque(maxlen=1000)
         self.pongs = True
         self.connections = 0
+        self.on_stanza: Callable[[Element], None] = lambda _: None
         self._wire: _Wire | None = None  # the latest
         self._asked: set[str] = set()
 
@@ -542,6 +544,7 @@ class Desk:
                     wire.session = self.pen.began(node)
                     nursery.start_soon(wire.run)
                 for stanza in stanzas:
+                    self.on_stanza(stanza)
                     self._take(stanza, wire)
         except _BROKEN:
             return
