@@ -12,7 +12,7 @@ import random
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 import trio
@@ -438,6 +438,7 @@ class _Wire:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.session = 0
+        self.texts: set[str] = set()  # that were written here and did not come back
         self.sending = trio.Lock()  # the end of the stream is answered while the writer may be at work
         self._output: list[str] = []
         self._to_write = trio.Event()
@@ -555,6 +556,10 @@ class Desk:
         if self.stream is not None:
             await trio.aclose_forcefully(self.stream)
 
+    def unread(self, known: Container[str]) -> set[str]:
+        """Texts that a hub which is still connected has to read yet. ``known``: those in its journal."""
+        return {name for name in self._wire.texts if name not in known} if self._wire is not None else set()
+
     def send(self, stanza: str) -> None:
         """Send a stanza as it is written; without a component it is lost."""
         if self._wire is not None:
@@ -573,6 +578,7 @@ class Desk:
         if stanza.get("type") == "error":
             own = stanza.get("id")
             self.returned.append(own)
+            wire.texts.discard(own)
             error = stanza.child("error")
             children = error.children if error is not None else []
             if any(child.name == f"{THREAD_NS} failed" for child in children):
@@ -610,8 +616,9 @@ class Desk:
         """Write a text."""
         asked = f"<request xmlns='{RECEIPTS_NS}'/>" if receipt else ""
         named = f"<token xmlns='{THREAD_NS}'>{token}</token>" if token else ""
-        if self.connected and NAME.fullmatch(own_id):
+        if self._wire is not None and NAME.fullmatch(own_id):
             self.pen.sending(own_id, lane_of(own_id), session=self.pen.session, asked=receipt)
+            self._wire.texts.add(own_id)
             if receipt:
                 self._asked.add(own_id)
         self.send(
@@ -654,6 +661,10 @@ class ProsodyDesk(Desk):
                 continue
             await self._hold(stream, machine)
             await trio.sleep(0.05)
+
+    def unread(self, known: Container[str]) -> set[str]:
+        """Nobody can say: what the server had for a hub that died is lost, and nothing comes back."""
+        return set()
 
 
 class Load:
