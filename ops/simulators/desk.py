@@ -116,6 +116,32 @@ class CommandRefused(Exception):
         self.specific = specific
 
 
+class StanzaQueue:
+    """Stanzas on their way out: those that gather during one write go out in the next."""
+
+    def __init__(self) -> None:
+        self._stanzas: list[str] = []
+        self._news = trio.Event()
+
+    def put(self, stanza: str) -> None:
+        """Add a stanza, as it is written."""
+        self._stanzas.append(stanza)
+        self._news.set()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._stanzas.clear()
+
+    async def take(self) -> bytes:
+        """All that waits, as octets; waits for the first. Cancellation: takes nothing."""
+        if not self._stanzas:
+            self._news = trio.Event()
+            await self._news.wait()
+        octets = "".join(self._stanzas).encode()
+        self._stanzas.clear()
+        return octets
+
+
 class SimulatedDesk:
     """See the module's head.
 
@@ -170,12 +196,11 @@ class SimulatedDesk:
         self.on_text: Callable[[ReceivedText], None] | None = None
         self._secret = secret
         self._script = [(re.compile(pattern, re.IGNORECASE), answer) for pattern, answer in script]
-        self._output: list[str] = []
+        self._output = StanzaQueue()
         self._machine: ComponentStream | None = None
         self._waiting: dict[str, Element | None] = {}
         self._serial = 0
         self._changed = trio.Event()
-        self._to_write = trio.Event()
         self._nurseries: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -245,11 +270,7 @@ class SimulatedDesk:
 
     async def _write(self, stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
         while True:
-            if not self._output:
-                self._to_write = trio.Event()
-                await self._to_write.wait()
-            octets = "".join(self._output).encode()
-            self._output.clear()
+            octets = await self._output.take()
             try:
                 await stream.send_all(octets)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -258,8 +279,7 @@ class SimulatedDesk:
 
     def send(self, stanza: str) -> None:
         """Send a stanza as it is written."""
-        self._output.append(stanza)
-        self._to_write.set()
+        self._output.put(stanza)
 
     def _take(self, stanzas: list[Element]) -> None:
         for stanza in stanzas:

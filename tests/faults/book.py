@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,9 +59,13 @@ def read_book(url: str) -> Book:
     return book
 
 
+def _name_in(body: Mapping[str, Any]) -> re.Match[str] | None:
+    return NAME.search(body.get("text", ""))
+
+
 def _enter_text(book: Book, row: Mapping[str, Any]) -> None:
     body = msgspec.json.decode(row["body"])
-    found = NAME.search(body.get("text", ""))
+    found = _name_in(body)
     if found is None:
         return
     name = found[0]
@@ -95,6 +100,18 @@ def pending_of(url: str) -> int:
         with engine.connect() as connection:
             query = sqlalchemy.select(sqlalchemy.func.count()).where(message.c.state < State.ACCEPTED.value)
             return int(connection.execute(query).scalar_one())
+    finally:
+        engine.dispose()
+
+
+def texts_of_desks(url: str) -> set[str]:
+    """The names of texts that came from desks."""
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            is_theirs = message.c.origin.startswith("desk:") & (message.c.kind == Kind.TEXT.value)
+            bodies = connection.execute(sqlalchemy.select(message.c.body).where(is_theirs)).scalars()
+            return {found[0] for body in bodies if (found := _name_in(msgspec.json.decode(body)))}
     finally:
         engine.dispose()
 

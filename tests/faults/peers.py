@@ -17,6 +17,7 @@ from collections.abc import Callable, Container, Sequence
 import msgspec
 import trio
 
+from ops.simulators.desk import StanzaQueue
 from smpp.codec import decode, encode, split_frames
 from smpp.constants import CommandStatus
 from smpp.pdu import (
@@ -440,22 +441,12 @@ class _Wire:
         self.session = 0
         self.texts: set[str] = set()  # that were written here and did not come back
         self.sending = trio.Lock()  # the end of the stream is answered while the writer may be at work
-        self._output: list[str] = []
-        self._to_write = trio.Event()
-
-    def send(self, stanza: str) -> None:
-        """Have a stanza written."""
-        self._output.append(stanza)
-        self._to_write.set()
+        self.output = StanzaQueue()
 
     async def run(self) -> None:
         """Write until it breaks."""
         while True:
-            if not self._output:
-                self._to_write = trio.Event()
-                await self._to_write.wait()
-            octets = "".join(self._output).encode()
-            self._output.clear()
+            octets = await self.output.take()
             try:
                 async with self.sending:
                     await self.stream.send_all(octets)
@@ -563,17 +554,17 @@ class Desk:
     def send(self, stanza: str) -> None:
         """Send a stanza as it is written; without a component it is lost."""
         if self._wire is not None:
-            self._wire.send(stanza)
+            self._wire.output.put(stanza)
 
     def _take(self, stanza: Element, wire: _Wire) -> None:
         if stanza.name == "iq":
             if stanza.get("type") == "get" and self.pongs:
                 assert stanza.children[0].name == f"{PING_NS} ping"
-                wire.send(build_result(stanza))
+                wire.output.put(build_result(stanza))
             return
         if stanza.name == "presence":
             if stanza.get("type") == "probe":
-                wire.send(build_presence(f"{self.side.director}/acd", self.side.domain, ""))
+                wire.output.put(build_presence(f"{self.side.director}/acd", self.side.domain, ""))
             return
         if stanza.get("type") == "error":
             own = stanza.get("id")
@@ -617,7 +608,7 @@ class Desk:
         asked = f"<request xmlns='{RECEIPTS_NS}'/>" if receipt else ""
         named = f"<token xmlns='{THREAD_NS}'>{token}</token>" if token else ""
         if self._wire is not None and NAME.fullmatch(own_id):
-            self.pen.sending(own_id, lane_of(own_id), session=self.pen.session, asked=receipt)
+            self.pen.sending(own_id, lane_of(own_id), session=self._wire.session, asked=receipt)
             self._wire.texts.add(own_id)
             if receipt:
                 self._asked.add(own_id)

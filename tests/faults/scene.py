@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from tests.faults.book import Book, awaiting_receipts, pending_of, read_book
+from tests.faults.book import Book, awaiting_receipts, pending_of, read_book, texts_of_desks
 from tests.faults.check import Rules, Tally, check
 from tests.faults.history import History, read
 from tests.faults.peers import Carrier, Desk, Esme, Load, ProsodyDesk
@@ -65,12 +65,11 @@ class Scene:
                 waiting = await trio.to_thread.run_sync(pending_of, self.url)
                 waiting += await trio.to_thread.run_sync(awaiting_receipts, self.url)
                 if not waiting and not peers:
-                    # A desk is not told that a text was read: the journal says so.
-                    book = await trio.to_thread.run_sync(read_book, self.url)
-                    unread = self.desk.unread(book.texts)
-                    if not unread and not book.pending:
+                    # A desk is not told that a text was read: the journal says so, and it may be pending there by now.
+                    waiting = len(self.desk.unread(await trio.to_thread.run_sync(texts_of_desks, self.url)))
+                    waiting += await trio.to_thread.run_sync(pending_of, self.url)
+                    if not waiting:
                         return
-                    waiting = len(unread) + book.pending
                 await trio.sleep(0.1)
         book = await trio.to_thread.run_sync(read_book, self.url)
         left = {name: book.state_of[name] for name, row in book.texts.items() if not row.is_over}

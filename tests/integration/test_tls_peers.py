@@ -223,9 +223,6 @@ class Bells(WritingRoad):
         super().wake(endpoint)
         self.room.set()
 
-    def may_give(self) -> bool:
-        return True
-
     async def report(self, endpoint: str, outcomes: Sequence[Outcome]) -> None:
         await super().report(endpoint, outcomes)
         if len(self.reported) >= 5:

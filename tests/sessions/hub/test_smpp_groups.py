@@ -39,9 +39,6 @@ class GroupRoad(WritingRoad):
         super().wake(endpoint)
         self.wakes.append(endpoint)
 
-    def may_give(self) -> bool:
-        return True
-
     def take(self) -> list[tuple[str, int, Result, str]]:
         """What was reported since the last call, in order of message."""
         told, self.told = self.told, []
