@@ -153,10 +153,12 @@ class SmppPeer:
         except _BROKEN:
             return
 
-    async def converse(self, stream: trio.abc.Stream) -> None:
-        """One connection to its end."""
+    async def converse(self, stream: trio.abc.Stream, first: bytes = b"") -> None:
+        """One connection to its end. ``first``: who dials begins with it."""
         buffer = b""
         try:
+            if first:
+                await self._write(stream, first)
             while True:
                 try:
                     data = await stream.receive_some(65_536)
@@ -398,8 +400,7 @@ class Esme(SmppPeer):
                 sequence_number=1, system_id="agg", password=self.password, system_type="", interface_version=0x34
             )
             self._sequence = 1
-            await self._write(stream, encode(bind))
-            await self.converse(stream)
+            await self.converse(stream, encode(bind))
             await trio.sleep(0.02)
 
     async def _take(self, stream: trio.abc.Stream, pdu: PDU) -> list[bytes]:
@@ -522,6 +523,8 @@ class Desk:
 
     async def _converse(self, wire: _Wire, machine: ComponentStream, node: str, nursery: trio.Nursery) -> None:
         try:
+            if first := machine.take_octets():  # of who dials
+                await wire.stream.send_all(first)
             while machine.phase is not Phase.CLOSED:
                 data = await wire.stream.receive_some(65_536)
                 if not data:
@@ -645,11 +648,6 @@ class ProsodyDesk(Desk):
                 continue
             machine = ComponentStream(Role.CONNECT, secret=self.side.secret, domain=domain)
             machine.start()
-            try:
-                await stream.send_all(machine.take_octets())
-            except _BROKEN:
-                await trio.aclose_forcefully(stream)
-                continue
             await self._hold(stream, machine)
             await trio.sleep(0.05)
 
