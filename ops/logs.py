@@ -70,6 +70,7 @@ def configure(
         processors=shared,
         # The least there is: loggers are cached, and a level that is changed later must count for them as well.
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        # A line is one write, its end included: several processes may have one log, and Python may not buffer.
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )

@@ -1,9 +1,10 @@
-"""What tests that start somebody's server have in common: is it there, and how it ends."""
+"""What tests that start somebody's server have in common: is it there, what it says, and how it ends."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 
@@ -11,6 +12,13 @@ def listens(port: int) -> bool:
     """Whether somebody listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def said_lines(log: Path, start: int = 0) -> list[bytes]:
+    """The lines of a file that somebody may be writing, from an octet of it on; none that is still being written."""
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read().split(b"\n")[:-1]
 
 
 def wait_or_kill(process: subprocess.Popen[Any], within_s: float) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import trio
 
 from tests.faults.history import History
+from tests.servers import said_lines
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
@@ -270,10 +271,8 @@ class DaemonProcess:
 
     def log_lines(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """What it said, from an octet of the log on. A line that is no JSON object fails the test."""
-        with self.log_path.open("rb") as log:
-            log.seek(start)
-            for line in log.read().splitlines():
-                yield json.loads(line)
+        for line in said_lines(self.log_path, start):
+            yield json.loads(line)
 
     def log_size(self) -> int:
         """Octets said so far."""

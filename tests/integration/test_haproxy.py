@@ -31,7 +31,7 @@ from tests.documented.pages import DOCS, read_page
 from tests.fixtures_tls import made_certificate
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
 from tests.integration.test_accounts_daemon import submit
-from tests.servers import wait_or_kill
+from tests.servers import said_lines, wait_or_kill
 
 ROOT = Path(__file__).parents[2]
 PAGE = DOCS / "howto" / "haproxy.md"
@@ -131,8 +131,8 @@ class Hub:
     def said(self, event: str) -> list[dict[str, Any]]:
         """Lines of its log."""
         path = self._folder / f"{self.name}.log"
-        lines = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        lines = said_lines(path) if path.exists() else []
+        found = [json.loads(line) for line in lines if line.startswith(b"{")]
         return [line for line in found if line["event"] == event]
 
     def count(self, event: str) -> int:

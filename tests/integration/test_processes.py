@@ -34,6 +34,7 @@ from smpp.pdu import SubmitSmResp
 from tests.documented.pages import DOCS, read_page
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
 from tests.integration.test_accounts_daemon import submit
+from tests.servers import said_lines
 
 ROOT = Path(__file__).parents[2]
 PAGE = DOCS / "howto" / "several-processes.md"
@@ -138,7 +139,7 @@ class Service:
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Lines of the log, of all processes."""
-        lines = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in said_lines(self._log) if line.startswith(b"{")]
         return [line for line in lines if line["event"] == event]
 
     def serves(self) -> list[int]:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from ops.cli import main
 from tests.fixtures_prosody import COMPONENTS, SECRET, Prosody
 from tests.integration.end_to_end.peers import PATIENCE_S, Account, Carrier, Peer, Person, until
+from tests.servers import said_lines
 
 P = TypeVar("P", bound=Peer)
 
@@ -141,9 +142,7 @@ class Hub:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The lines of this event since the last start."""
-        with self._log.open("rb") as log:
-            log.seek(self._read_from)
-            lines = [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
+        lines = [json.loads(line) for line in said_lines(self._log, self._read_from) if line.startswith(b"{")]
         return [line for line in lines if line["event"] == event]
 
     def wait_logged(self, event: str) -> dict[str, Any]:

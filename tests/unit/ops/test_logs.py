@@ -32,3 +32,19 @@ def test_a_level_that_changes_counts_for_loggers_that_are_in_use() -> None:
         ("three", "error"),
         ("four", "error"),
     ]
+
+
+def test_a_line_is_written_at_once() -> None:
+    """Another process may write to the same log in between: what it says must not come before the end of the line."""
+
+    class Counting(io.StringIO):
+        def write(self, text: str, /) -> int:
+            written.append(text)
+            return super().write(text)
+
+    written: list[str] = []
+    logs.configure("info", "json", Counting())
+    structlog.get_logger("test").info("one", of="two")
+    [line] = written
+    assert line.endswith("\n")
+    assert json.loads(line)["event"] == "one"
