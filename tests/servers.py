@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -19,6 +20,12 @@ def said_lines(log: Path, start: int = 0) -> list[bytes]:
     with log.open("rb") as file:
         file.seek(start)
         return file.read().split(b"\n")[:-1]
+
+
+def said_events(log: Path, event: str, start: int = 0) -> list[dict[str, Any]]:
+    """Those of ``said_lines`` that tell of this event. What is no JSON, as a command's last words, is passed over."""
+    lines = [json.loads(line) for line in said_lines(log, start) if line.startswith(b"{")]
+    return [line for line in lines if line["event"] == event]
 
 
 def wait_or_kill(process: subprocess.Popen[Any], within_s: float) -> None:

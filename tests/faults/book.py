@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -35,27 +36,29 @@ class Book(msgspec.Struct):
     doubts: int
 
 
-def engine_of(url: str) -> sqlalchemy.Engine:
-    """An engine of our own on a store's database."""
-    return sqlalchemy.create_engine(
+@contextmanager
+def reading(url: str) -> Iterator[sqlalchemy.Connection]:
+    """A connection of our own to a store's database."""
+    engine = sqlalchemy.create_engine(
         url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sqlalchemy.NullPool
     )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def read_book(url: str) -> Book:
     """Read the whole journal."""
-    engine = engine_of(url)
     book = Book({}, {}, {}, 0, 0)
-    try:
-        with engine.connect() as connection:
-            for kind, enter in ((Kind.TEXT, _enter_text), (Kind.RECEIPT, _enter_receipt)):
-                query = sqlalchemy.select(message).where(message.c.kind == kind.value).order_by(message.c.id)
-                for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
-                    book.pending += row["state"] < State.ACCEPTED.value
-                    book.doubts += row["in_doubt"]
-                    enter(book, row)
-    finally:
-        engine.dispose()
+    with reading(url) as connection:
+        for kind, enter in ((Kind.TEXT, _enter_text), (Kind.RECEIPT, _enter_receipt)):
+            query = sqlalchemy.select(message).where(message.c.kind == kind.value).order_by(message.c.id)
+            for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
+                book.pending += row["state"] < State.ACCEPTED.value
+                book.doubts += row["in_doubt"]
+                enter(book, row)
     return book
 
 
@@ -95,45 +98,28 @@ def _enter_receipt(book: Book, row: Mapping[str, Any]) -> None:
 
 def pending_of(url: str) -> int:
     """How many messages are not over."""
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            query = sqlalchemy.select(sqlalchemy.func.count()).where(message.c.state < State.ACCEPTED.value)
-            return int(connection.execute(query).scalar_one())
-    finally:
-        engine.dispose()
-
-
-def texts_of_desks(url: str) -> set[str]:
-    """The names of texts that came from desks."""
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            is_theirs = message.c.origin.startswith("desk:") & (message.c.kind == Kind.TEXT.value)
-            bodies = connection.execute(sqlalchemy.select(message.c.body).where(is_theirs)).scalars()
-            return {found[0] for body in bodies if (found := _name_in(msgspec.json.decode(body)))}
-    finally:
-        engine.dispose()
+    return _count(url, message, message.c.state < State.ACCEPTED.value)
 
 
 def parked_of(url: str) -> int:
     """How many receipts wait for an answer that names their id."""
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            return int(
-                connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(parked_receipt)).scalar_one()
-            )
-    finally:
-        engine.dispose()
+    return _count(url, parked_receipt)
 
 
 def awaiting_receipts(url: str) -> int:
     """How many texts are handed over and wait for their receipt."""
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            query = sqlalchemy.select(sqlalchemy.func.count()).where(message.c.state == State.ACCEPTED.value)
-            return int(connection.execute(query).scalar_one())
-    finally:
-        engine.dispose()
+    return _count(url, message, message.c.state == State.ACCEPTED.value)
+
+
+def _count(url: str, table: sqlalchemy.Table, *where: sqlalchemy.ColumnElement[bool]) -> int:
+    with reading(url) as connection:
+        query = sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(*where)
+        return connection.execute(query).scalar_one()
+
+
+def texts_of_desks(url: str) -> set[str]:
+    """The names of texts that came from desks."""
+    is_theirs = message.c.origin.startswith("desk:") & (message.c.kind == Kind.TEXT.value)
+    with reading(url) as connection:
+        bodies = connection.execute(sqlalchemy.select(message.c.body).where(is_theirs)).scalars()
+        return {found[0] for body in bodies if (found := _name_in(msgspec.json.decode(body)))}

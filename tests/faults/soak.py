@@ -157,12 +157,12 @@ class SteadyLoad(Load):
 class Weather:
     """What happens to the carriers.
 
+    It begins with a cut, so that the shortest run has lost a link. What follows is chance, of its own seed: it does not
+    hang on how many texts were drawn in between.
+
     Args:
         scene: whose.
         often_s: seconds between two events, on average.
-
-    It begins with a cut, so that the shortest run has lost a link. What follows is chance, of its own seed: it does not
-    hang on how many texts were drawn in between.
 
     Attributes:
         events: what happened, and how often.
@@ -184,13 +184,12 @@ class Weather:
             "is deaf": self._deaf,
             "refuses binds": self._refuse_binds,
         }
-        name = "cut"
         while True:
             await trio.sleep(self._chance.uniform(0.2, 1.8) * self._often_s)
             carrier = self._chance.choice(self._scene.carriers)
+            name = self._chance.choices(list(kinds), weights=(5, 3, 5, 2, 1, 2))[0] if self.events else "cut"
             self.events[name] += 1
             await kinds[name](carrier)
-            name = self._chance.choices(list(kinds), weights=(5, 3, 5, 2, 1, 2))[0]
 
     def clear(self) -> None:
         """Let the sun shine."""

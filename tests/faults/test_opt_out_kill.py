@@ -22,7 +22,7 @@ import trio
 from hub.model import Kind, State
 from hub.tables import feed, message, opt_out, opt_out_audit
 from smpp.pdu import DeliverSm, SubmitSm
-from tests.faults.book import engine_of, pending_of
+from tests.faults.book import pending_of, reading
 from tests.faults.process import NUMBER, until
 from tests.faults.scene import Scene, open_scene
 
@@ -74,12 +74,8 @@ async def _account_sends(scene: Scene, chance: random.Random, statuses: Counter[
 
 
 def _read(url: str, query: Any) -> list[Any]:
-    engine = engine_of(url)
-    try:
-        with engine.connect() as connection:
-            return list(connection.execute(query).mappings())
-    finally:
-        engine.dispose()
+    with reading(url) as connection:
+        return list(connection.execute(query).mappings())
 
 
 def _violations(url: str) -> tuple[list[str], Counter[str]]:

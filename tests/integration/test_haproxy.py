@@ -4,7 +4,6 @@ matters; in the last test they are nodes on one PostgreSQL, and texts go through
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -31,7 +30,7 @@ from tests.documented.pages import DOCS, read_page
 from tests.fixtures_tls import made_certificate
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
 from tests.integration.test_accounts_daemon import submit
-from tests.servers import said_lines, wait_or_kill
+from tests.servers import said_events, wait_or_kill
 
 ROOT = Path(__file__).parents[2]
 PAGE = DOCS / "howto" / "haproxy.md"
@@ -131,9 +130,7 @@ class Hub:
     def said(self, event: str) -> list[dict[str, Any]]:
         """Lines of its log."""
         path = self._folder / f"{self.name}.log"
-        lines = said_lines(path) if path.exists() else []
-        found = [json.loads(line) for line in lines if line.startswith(b"{")]
-        return [line for line in found if line["event"] == event]
+        return said_events(path, event) if path.exists() else []
 
     def count(self, event: str) -> int:
         return len(self.said(event))

@@ -5,7 +5,6 @@ The configuration and the command are those of docs/howto/several-processes.md.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -34,7 +33,7 @@ from smpp.pdu import SubmitSmResp
 from tests.documented.pages import DOCS, read_page
 from tests.integration.esmes import PASSWORD, PATIENCE_S, Peer
 from tests.integration.test_accounts_daemon import submit
-from tests.servers import said_lines
+from tests.servers import said_events
 
 ROOT = Path(__file__).parents[2]
 PAGE = DOCS / "howto" / "several-processes.md"
@@ -139,8 +138,7 @@ class Service:
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Lines of the log, of all processes."""
-        lines = [json.loads(line) for line in said_lines(self._log) if line.startswith(b"{")]
-        return [line for line in lines if line["event"] == event]
+        return said_events(self._log, event)
 
     def serves(self) -> list[int]:
         """The process ids of the processes, as they were started last; by node."""

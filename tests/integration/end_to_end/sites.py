@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ops.cli import main
 from tests.fixtures_prosody import COMPONENTS, SECRET, Prosody
 from tests.integration.end_to_end.peers import PATIENCE_S, Account, Carrier, Peer, Person, until
-from tests.servers import said_lines
+from tests.servers import said_events
 
 P = TypeVar("P", bound=Peer)
 
@@ -142,8 +142,7 @@ class Hub:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The lines of this event since the last start."""
-        lines = [json.loads(line) for line in said_lines(self._log, self._read_from) if line.startswith(b"{")]
-        return [line for line in lines if line["event"] == event]
+        return said_events(self._log, event, self._read_from)
 
     def wait_logged(self, event: str) -> dict[str, Any]:
         """Wait until it says so."""
